@@ -1,0 +1,41 @@
+// swift-tools-version: 6.2
+// What is built from what: three modules, two header-only doors to C, the benchmark harness and the tests.
+// There are no package dependencies, by design.
+import PackageDescription
+
+let swift: [SwiftSetting] = [.swiftLanguageMode(.v6), .strictMemorySafety()]
+
+let package = Package(
+    name: "hdproxy",
+    products: [
+        .executable(name: "hdproxy", targets: ["HDProxy"]),
+        .executable(name: "hdproxy-bench", targets: ["hdproxy-bench"]),
+    ],
+    targets: [
+        // The doors: what Swift's Glibc module lacks, and OpenSSL's macros.
+        .systemLibrary(name: "CLinux", path: "Sources/ProxyCore/C/Linux"),
+        .systemLibrary(
+            name: "COpenSSL", path: "Sources/ProxyCore/C/OpenSSL", pkgConfig: "openssl",
+            providers: [.apt(["libssl-dev"])]),
+
+        // The three buildings: each knows only those above it.
+        .target(
+            name: "ProxyCore", dependencies: ["CLinux", "COpenSSL"], path: "Sources/ProxyCore",
+            exclude: ["C"], swiftSettings: swift),
+        .target(name: "Discovery", dependencies: ["ProxyCore"], path: "Sources/Discovery", swiftSettings: swift),
+        .executableTarget(
+            name: "HDProxy", dependencies: ["ProxyCore", "Discovery"], path: "Sources/HDProxy", swiftSettings: swift),
+
+        .executableTarget(
+            name: "hdproxy-bench", dependencies: ["ProxyCore", "CLinux"], path: "Benchmarks",
+            exclude: ["README.md", "Results"], swiftSettings: swift),
+
+        .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore"], swiftSettings: swift),
+        .testTarget(name: "DiscoveryTests", dependencies: ["Discovery"], swiftSettings: swift),
+        .testTarget(name: "HDProxyTests", dependencies: ["HDProxy"], swiftSettings: swift),
+        .testTarget(name: "Simulation", dependencies: ["ProxyCore"], path: "Tests/Simulation", swiftSettings: swift),
+        .testTarget(
+            name: "EndToEnd", dependencies: ["CLinux", "HDProxy"], path: "Tests/EndToEnd", swiftSettings: swift),
+        .testTarget(name: "HouseTests", path: "Tests/HouseTests", swiftSettings: swift),
+    ]
+)

@@ -1,0 +1,3 @@
+// Where does each service live? A witness of endpoints.
+
+import ProxyCore

@@ -1,0 +1,1 @@
+// Which route? Placeholder until the room is furnished.

@@ -1,0 +1,29 @@
+// Every limit and timeout that a client meets, with unit and default. Zero means unlimited where a line says so.
+
+/// Limits and times on the client's side of an exchange.
+public struct Limits: Sendable, Hashable {
+    /// The field section of a request or of a response, in bytes, the start line not counted. More is a 431 (a 502
+    /// from an upstream).
+    public var headerBytes = 128 * 1024
+    /// Field lines in one section.
+    public var headers = 200
+    /// The request target, in bytes. More is a 414.
+    public var requestTargetBytes = 32 * 1024
+    /// The request body, in bytes; 0: unlimited. More is a 413.
+    public var bodyBytes: UInt64 = 0
+    /// Client connections of the whole process; 0: as many as there are descriptors for.
+    public var connections = 0
+
+    /// From the connection's start or a request's first byte to the end of its head. Past it: 408, or a silent close
+    /// where nothing had come.
+    public var requestHeader: Duration = .seconds(10)
+    /// Between two reads of a request's body. Past it: 408.
+    public var requestBodyIdle: Duration = .seconds(30)
+    /// Between two requests. Longer than the 900 s for which Cloudflare reuses a connection.
+    public var keepAlive: Duration = .seconds(960)
+    /// Without a byte either way in a tunnel.
+    public var tunnelIdle: Duration = .seconds(3600)
+
+    /// The defaults of the contract.
+    public init() {}
+}

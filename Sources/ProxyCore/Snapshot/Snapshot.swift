@@ -1,0 +1,62 @@
+// What should be served, as one value. The control plane hands a new, complete, numbered snapshot to every worker,
+// which adopts it at the top of a turn; nothing in it ever changes afterwards.
+
+/// All that should be served from one moment on.
+public struct Snapshot: Sendable, Equatable {
+    /// Counts upwards from 1; a worker ignores a snapshot that is older than the one it serves.
+    public var generation: UInt64
+    /// Where we accept.
+    public var listeners: [ListenerSpec]
+    /// The named groups of endpoints; a route refers to them by index.
+    public var services: [Service]
+    /// The rules, in the order of the configuration.
+    public var routes: [Route]
+    /// Limits and times on the client's side.
+    public var limits: Limits
+    /// How we leave.
+    public var drain: DrainSpec
+    /// Whether each request gets a line in the access log.
+    public var accessLog: Bool
+
+    /// A snapshot of these parts.
+    public init(
+        generation: UInt64 = 1, listeners: [ListenerSpec] = [], services: [Service] = [], routes: [Route] = [],
+        limits: Limits = Limits(), drain: DrainSpec = DrainSpec(), accessLog: Bool = true
+    ) {
+        self.generation = generation
+        self.listeners = listeners
+        self.services = services
+        self.routes = routes
+        self.limits = limits
+        self.drain = drain
+        self.accessLog = accessLog
+    }
+}
+
+/// An address that we accept connections on. `[::]` accepts IPv4 too; any other address only its own family.
+public struct ListenerSpec: Sendable, Hashable {
+    /// The configured name, for metrics and the log.
+    public var name: String
+    /// Where to listen; port 0 lets the system choose.
+    public var address: NetworkAddress
+
+    /// A listener called `name` on `address`.
+    public init(name: String, address: NetworkAddress) {
+        self.name = name
+        self.address = address
+    }
+}
+
+/// How long leaving may take.
+public struct DrainSpec: Sendable, Hashable {
+    /// How long the process goes on accepting after it was told to stop.
+    public var delay: Duration
+    /// How long what is in flight may take after that.
+    public var timeout: Duration
+
+    /// The times of the contract: no delay, 30 seconds.
+    public init(delay: Duration = .zero, timeout: Duration = .seconds(30)) {
+        self.delay = delay
+        self.timeout = timeout
+    }
+}
