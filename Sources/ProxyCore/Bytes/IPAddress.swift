@@ -128,27 +128,49 @@ public struct IPAddress: Hashable, Sendable {
 }
 
 extension IPAddress: CustomStringConvertible {
+    /// Bytes that the longest text needs.
+    static let textBytesMax = 39
+
     /// The canonical text of RFC 5952, without brackets.
     public var description: String {
-        if isIPv4 { return (0..<4).map { String(v4 >> (24 - 8 * UInt32($0)) & 255) }.joined(separator: ".") }
-        let groups = (0..<8).map { i -> UInt16 in
-            let half = i < 4 ? high : low
-            return UInt16(truncatingIfNeeded: half >> (48 - 16 * UInt64(i & 3)))
+        var text = ByteBuffer(capacity: Self.textBytesMax)
+        append(to: &text)
+        return text.text()
+    }
+
+    /// Appends the canonical text of RFC 5952, without brackets.
+    func append(to text: inout ByteBuffer) {
+        if isIPv4 {
+            for part in 0..<4 {
+                if part > 0 { text.append(UInt8(ascii: ".")) }
+                text.append(decimal: UInt64(v4 >> (24 - 8 * UInt32(part)) & 255))
+            }
+            return
         }
         // The longest run of two or more zero groups, the first of equals, becomes "::".
-        var best = (start: 0, length: 1)
+        var run = (start: 8, count: 1)
         var i = 0
         while i < 8 {
             var end = i
-            while end < 8, groups[end] == 0 { end += 1 }
-            if end - i > best.length { best = (i, end - i) }
+            while end < 8, group(end) == 0 { end += 1 }
+            if end - i > run.count { run = (i, end - i) }
             i = max(end, i + 1)
         }
-        func text(_ range: Range<Int>) -> String {
-            range.map { String(groups[$0], radix: 16) }.joined(separator: ":")
+        var at = 0
+        while at < 8 {
+            if at == run.start {
+                text.append("::")
+                at += run.count
+                continue
+            }
+            if at > 0, at != run.start + run.count { text.append(UInt8(ascii: ":")) }
+            text.append(hex: UInt64(group(at)))
+            at += 1
         }
-        if best.length < 2 { return text(0..<8) }
-        return text(0..<best.start) + "::" + text(best.start + best.length..<8)
+    }
+
+    private func group(_ index: Int) -> UInt16 {
+        UInt16(truncatingIfNeeded: (index < 4 ? high : low) >> (48 - 16 * UInt64(index & 3)))
     }
 }
 

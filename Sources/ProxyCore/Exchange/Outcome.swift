@@ -1,0 +1,140 @@
+// How did this exchange end? One word for the log, the metrics, the pool and the answer.
+
+/// How an exchange ended, or why it could not go on. Its side (client, upstream, us) tells whose doing it was.
+public enum Outcome: Equatable, Sendable {
+    /// The upstream's response was delivered.
+    case ok
+    /// The rule sent the client elsewhere.
+    case redirected
+    /// Answered by ourselves: `OPTIONS *`, or `Max-Forwards: 0`.
+    case answeredLocally
+    /// A tunnel ended.
+    case tunnelClosed
+
+    /// The client's message broke a rule.
+    case rejected(Rejection)
+    /// The client's head did not come in time.
+    case headTimeout
+    /// The client's body did not come in time.
+    case bodyTimeout
+    /// The client was gone before the end.
+    case clientClosed
+    /// The client did not read.
+    case clientStalled
+
+    /// No rule meets the host or the path.
+    case noRoute
+    /// The service has no endpoint that could be asked.
+    case noEndpoint
+    /// No endpoint could be connected to; why the last one could not.
+    case connectFailed(ConnectFailure)
+    /// The upstream closed or reset the connection before or in its response.
+    case upstreamClosed
+    /// The upstream's message broke a rule.
+    case upstreamMalformed(Rejection)
+    /// The upstream did not begin its response in time.
+    case responseTimeout
+    /// The upstream stopped in the middle of its response, or of reading the request.
+    case upstreamStalled
+
+    /// We have no descriptor, memory or slot left.
+    case overloaded
+    /// The drain's time was over.
+    case drained
+}
+
+/// Why a connection could not be made.
+public enum ConnectFailure: UInt8, Sendable {
+    /// Refused: nothing listens there.
+    case refused
+    /// No answer in time.
+    case timeout
+    /// No way there.
+    case unreachable
+}
+
+extension Outcome {
+    /// The status that the client gets where nothing was sent yet; nil where nobody is left to read it, or the
+    /// upstream's own answer went out.
+    public var status: Int? {
+        switch self {
+        case .ok, .tunnelClosed, .redirected, .clientClosed, .clientStalled, .drained: nil
+        case .answeredLocally: 200
+        case .rejected(let rejection): rejection.status
+        case .headTimeout, .bodyTimeout: 408
+        case .noRoute: 404
+        case .noEndpoint, .overloaded: 503
+        case .connectFailed, .upstreamClosed, .upstreamMalformed: 502
+        case .responseTimeout, .upstreamStalled: 504
+        }
+    }
+
+    /// Whether the client's connection cannot go on after an answer of ours: the request's end is in doubt, unread,
+    /// or we want it gone.
+    public var endsConnection: Bool {
+        switch self {
+        case .ok, .redirected, .answeredLocally, .noRoute, .noEndpoint, .connectFailed, .upstreamClosed,
+            .upstreamMalformed, .responseTimeout, .upstreamStalled:
+            false
+        case .rejected(let rejection): rejection.endsConnection
+        case .tunnelClosed, .headTimeout, .bodyTimeout, .clientClosed, .clientStalled, .overloaded, .drained: true
+        }
+    }
+
+    /// The error type of RFC 9209 §2.3.
+    var proxyStatus: StaticString {
+        switch self {
+        case .ok, .redirected, .answeredLocally, .tunnelClosed: "proxy_internal_response"
+        case .rejected(.loop): "proxy_loop_detected"
+        case .rejected(.connectRefused), .rejected(.traceRefused): "http_request_denied"
+        case .rejected, .headTimeout, .bodyTimeout, .clientClosed, .clientStalled: "http_request_error"
+        case .noRoute: "destination_not_found"
+        case .noEndpoint: "destination_unavailable"
+        case .connectFailed(.refused): "connection_refused"
+        case .connectFailed(.timeout): "connection_timeout"
+        case .connectFailed(.unreachable): "destination_ip_unroutable"
+        case .upstreamClosed: "connection_terminated"
+        case .upstreamMalformed(.headerTooLarge), .upstreamMalformed(.tooManyHeaders):
+            "http_response_header_section_size"
+        case .upstreamMalformed(.badTransferEncoding), .upstreamMalformed(.badChunk): "http_response_transfer_coding"
+        case .upstreamMalformed: "http_protocol_error"
+        case .responseTimeout: "http_response_timeout"
+        case .upstreamStalled: "connection_read_timeout"
+        case .overloaded: "connection_limit_reached"
+        case .drained: "proxy_internal_error"
+        }
+    }
+
+    /// The word for it in the access log: before the colon, and the reason behind it where there is one.
+    public var word: StaticString {
+        switch self {
+        case .ok, .tunnelClosed: "ok"
+        case .redirected: "redirected"
+        case .answeredLocally: "answered"
+        case .rejected: "rejected"
+        case .headTimeout: "header_timeout"
+        case .bodyTimeout: "body_timeout"
+        case .clientClosed: "client_closed"
+        case .clientStalled: "client_stalled"
+        case .noRoute: "no_route"
+        case .noEndpoint: "no_endpoint"
+        case .connectFailed(.refused): "connect_refused"
+        case .connectFailed(.timeout): "connect_timeout"
+        case .connectFailed(.unreachable): "connect_unreachable"
+        case .upstreamClosed: "upstream_reset"
+        case .upstreamMalformed: "upstream_malformed"
+        case .responseTimeout: "timeout"
+        case .upstreamStalled: "upstream_stalled"
+        case .overloaded: "overloaded"
+        case .drained: "drained"
+        }
+    }
+
+    /// The rejection inside, which the log names behind the word.
+    public var rejection: Rejection? {
+        switch self {
+        case .rejected(let rejection), .upstreamMalformed(let rejection): rejection
+        default: nil
+        }
+    }
+}
