@@ -1,0 +1,41 @@
+// Which keys belong to the configuration but not to this version? They are refused, never ignored: a proxy that starts
+// without the protection that its file asks for is worse than one that does not start. Their inner keys are known too,
+// so that a misspelling shows up before the function arrives.
+
+/// What may stand under a key whose function comes later.
+indirect enum LaterKey: Sendable {
+    /// A plain value.
+    case value
+    /// An object with these keys.
+    case object([(String, LaterKey)])
+    /// A list of such.
+    case list(LaterKey)
+
+    static let tls = LaterKey.object([
+        ("certificates", .list(.object([("certificate", .value), ("key", .value)]))), ("clientCA", .value),
+        ("clientAuth", .value), ("minimumVersion", .value),
+    ])
+    static let admin = LaterKey.object([("address", .value), ("socket", .value)])
+    static let discovery = LaterKey.object([
+        (
+            "kubernetes",
+            .object([("server", .value), ("tokenFile", .value), ("caFile", .value), ("kubeconfig", .value)])
+        ),
+        ("dns", .object([("servers", .list(.value))])), ("stateDirectory", .value),
+    ])
+    static let handoff = LaterKey.object([("socket", .value), ("confirm", .value)])
+    static let tracing = LaterKey.object([("endpoint", .value), ("tokenFile", .value), ("sample", .value)])
+
+    static let serviceKubernetes = LaterKey.object([("namespace", .value), ("service", .value), ("port", .value)])
+    static let serviceDNS = LaterKey.object([("name", .value), ("port", .value)])
+    static let health = LaterKey.object([
+        ("path", .value), ("interval", .value), ("timeout", .value), ("healthyAfter", .value),
+        ("unhealthyAfter", .value), ("expectStatus", .value),
+    ])
+    static let identity = LaterKey.object([("header", .value), ("value", .value)])
+    static let outlier = LaterKey.object([
+        ("consecutiveFailures", .value), ("ejectFor", .value), ("maxEjectedPercent", .value),
+    ])
+    static let retry = LaterKey.object([("attempts", .value), ("budgetPercent", .value)])
+    static let middlewares = LaterKey.list(.object([("basicAuth", .object([("usersFile", .value)]))]))
+}

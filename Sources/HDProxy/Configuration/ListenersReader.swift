@@ -1,0 +1,71 @@
+// `listeners`: where we accept.
+
+import ProxyCore
+
+/// Reads `listeners`.
+enum ListenersReader {
+    /// The valid ones of the list `item`.
+    static func read(_ item: Item) -> [ListenerSpec] {
+        guard let items = item.list("a list of listeners") else { return [] }
+        if items.isEmpty { item.report("there is no listener", "at least one, as in { address: \"[::]:80\" }") }
+        var listeners: [(spec: ListenerSpec, path: String)] = []
+        for item in items {
+            guard let section = item.section(["name", "address", "tls"]), let spec = read(section) else { continue }
+            for other in listeners {
+                if other.spec.name == spec.name {
+                    section["name"]?.report(
+                        "\(other.path) has the name \(JSON5Writer.quoted(spec.name)), too", "a name of its own")
+                }
+                if let wrong = clash(spec.address, other.spec.address) {
+                    section["address"]?.report("\(other.path) \(wrong)", "an address of its own")
+                }
+            }
+            listeners.append((spec, item.path))
+        }
+        return listeners.map(\.spec)
+    }
+
+    private static func read(_ section: Section) -> ListenerSpec? {
+        section.refuseLater("tls", .tls)
+        let allowed = "an IP address and a port, as in \"[::]:80\" (IPv4, too) or \"127.0.0.1:8080\""
+        let nameText = section["name"].flatMap(readName)
+        guard let item = section.required("address", allowed), let text = item.string(allowed) else { return nil }
+        guard let address = NetworkAddress(text) else {
+            item.report("\(item.shown) is not an address with a port", allowed)
+            return nil
+        }
+        return ListenerSpec(name: nameText ?? address.description, address: address)
+    }
+
+    private static func readName(_ item: Item) -> String? {
+        guard let text = item.string(NameText.allowed) else { return nil }
+        if NameText.isValid(text) { return text }
+        item.report("\(item.shown) is not a name", NameText.allowed)
+        return nil
+    }
+
+    /// Why two listeners cannot stand side by side, or nil. Port 0 is a new port each time.
+    private static func clash(_ a: NetworkAddress, _ b: NetworkAddress) -> String? {
+        guard a.port == b.port, a.port != 0 else { return nil }
+        if a == b { return "has this address, too" }
+        let areBothWide = a.ip.isUnspecified && b.ip.isUnspecified
+        return areBothWide ? "is on this port, too, and [::] accepts IPv4" : nil
+    }
+}
+
+/// Names of listeners and services: they become label values, log fields and parts of key paths.
+enum NameText {
+    /// What is allowed, for messages.
+    static let allowed = "1 to 63 letters, digits, - and _"
+
+    /// Whether `text` is such a name.
+    static func isValid(_ text: String) -> Bool {
+        1...63 ~= text.utf8.count
+            && text.unicodeScalars.allSatisfy { scalar in
+                switch scalar {
+                case "a"..."z", "A"..."Z", "0"..."9", "-", "_": true
+                default: false
+                }
+            }
+    }
+}

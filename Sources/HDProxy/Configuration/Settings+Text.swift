@@ -1,0 +1,121 @@
+// The effective configuration, every default spelled out: what `check --print` writes. Reading it again gives the same
+// settings.
+
+import ProxyCore
+
+extension Settings {
+    /// The settings as JSON.
+    var text: String { JSON5Writer.write(tree) }
+
+    private var tree: JSON5Value {
+        .members([
+            ("workers", .whole(workers)),
+            (
+                "listeners",
+                .list(
+                    listeners.map { listener in
+                        .members([("name", .string(listener.name)), ("address", .string(listener.address.description))])
+                    })
+            ),
+            ("trustedProxies", .list([])),
+            ("originLockdown", .bool(false)),
+            ("services", .members(services.map { ($0.name, $0.tree) })),
+            ("routes", .list(routes.map(\.tree))),
+            (
+                "timeouts",
+                .members([
+                    ("requestHeader", .duration(limits.requestHeader)),
+                    ("requestBodyIdle", .duration(limits.requestBodyIdle)),
+                    ("keepAlive", .duration(limits.keepAlive)),
+                    ("tunnelIdle", .duration(limits.tunnelIdle)),
+                ])
+            ),
+            (
+                "limits",
+                .members([
+                    ("headerBytes", .size(limits.headerBytes)),
+                    ("headers", .whole(limits.headers)),
+                    ("requestTarget", .size(limits.requestTargetBytes)),
+                    ("connections", .whole(limits.connections)),
+                    ("bodyBytes", limits.bodyBytes == 0 ? .whole(0) : .size(Int(clamping: limits.bodyBytes))),
+                ])
+            ),
+            ("drain", .members([("delay", .duration(drain.delay)), ("timeout", .duration(drain.timeout))])),
+            ("handoff", .members([("socket", .string(""))])),
+            (
+                "log",
+                .members([
+                    ("format", .string("json")), ("access", .bool(log.access)),
+                    ("level", .string(log.level.rawValue)), ("file", .string(log.file)),
+                ])
+            ),
+        ])
+    }
+}
+
+extension ServiceSettings {
+    fileprivate var tree: JSON5Value {
+        .members([
+            ("endpoints", .list(endpoints.map { .string($0.description) })),
+            ("prefer", .string("none")),
+            ("balance", .string("leastRequest")),
+            (
+                "timeouts",
+                .members([
+                    ("connect", .duration(connectTimeout)),
+                    ("response", .duration(responseTimeout)),
+                    ("idle", .duration(idleTimeout)),
+                ])
+            ),
+        ])
+    }
+}
+
+extension RouteSettings {
+    fileprivate var tree: JSON5Value {
+        var members: [(String, JSON5Value)] = [("host", .string(host.description))]
+        switch path {
+        case .any: break
+        case .prefix(let path): members.append(("path", .string(path)))
+        case .exact(let path): members.append(("exactPath", .string(path)))
+        }
+        if allowsAmbiguousPaths { members.append(("paths", .string("asis"))) }
+        switch action {
+        case .forward(let services) where services.count == 1 && services[0].weight == 1:
+            members.append(("service", .string(services[0].name)))
+        case .forward(let services):
+            members.append(
+                (
+                    "services",
+                    .list(
+                        services.map { service in
+                            .members([("name", .string(service.name)), ("weight", .whole(service.weight))])
+                        })
+                ))
+        case .redirect(let redirect):
+            members.append(
+                (
+                    "redirect",
+                    .members([
+                        ("to", .string(redirect.location)), ("status", .whole(redirect.status)),
+                    ])
+                ))
+        }
+        members.append(("middlewares", .list([])))
+        return .members(members)
+    }
+}
+
+extension JSON5Value {
+    fileprivate static func members(_ members: [(String, JSON5Value)]) -> JSON5Value {
+        .object(members.map { JSON5Member(name: $0.0, node: JSON5Node(value: $0.1)) })
+    }
+
+    fileprivate static func list(_ values: [JSON5Value]) -> JSON5Value { .array(values.map { JSON5Node(value: $0) }) }
+
+    fileprivate static func whole(_ value: Int) -> JSON5Value { .number(String(value)) }
+
+    fileprivate static func duration(_ value: Duration) -> JSON5Value { .string(DurationText.write(value)) }
+
+    fileprivate static func size(_ value: Int) -> JSON5Value { .string(SizeText.write(value)) }
+}

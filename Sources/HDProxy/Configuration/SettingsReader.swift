@@ -1,0 +1,117 @@
+// A JSON5 tree becomes settings, or all that is wrong with it: every key of the contract is known here, each value is
+// checked for kind and range, and names that refer to each other are looked up. Nothing is ignored in silence.
+
+import ProxyCore
+
+/// Reads a configuration.
+struct SettingsReader {
+    private let problems = ProblemList()
+    private var settings = Settings()
+
+    private init() {}
+
+    /// The settings that the text `bytes` spells, or all that is wrong with it.
+    static func read(_ bytes: [UInt8], file: String) -> Result<Settings, ConfigurationProblems> {
+        let (root, syntax) = JSON5Reader.read(bytes)
+        var reader = SettingsReader()
+        if let root { reader.readTop(Item(node: root, path: "", problems: reader.problems)) }
+        let found = syntax + reader.problems.problems
+        if found.isEmpty { return .success(reader.settings) }
+        let lines = LineIndex(bytes)
+        let sorted = found.enumerated().sorted { ($0.element.offset, $0.offset) < ($1.element.offset, $1.offset) }
+        let problems = sorted.map { _, problem in
+            let (line, column) = lines.position(of: problem.offset)
+            return ConfigurationProblem(
+                line: line, column: column, path: problem.path, wrong: problem.wrong, allowed: problem.allowed)
+        }
+        return .failure(ConfigurationProblems(file: file, problems: problems))
+    }
+
+    private mutating func readTop(_ item: Item) {
+        let known = [
+            "workers", "listeners", "admin", "trustedProxies", "originLockdown", "discovery", "services", "routes",
+            "timeouts", "limits", "drain", "handoff", "log", "tracing",
+        ]
+        guard let top = item.section(known) else { return }
+        settings.workers = top["workers"]?.integer(in: 0...256) ?? settings.workers
+        if let listeners = top.required("listeners", "at least one listener, as in { address: \"[::]:80\" }") {
+            settings.listeners = ListenersReader.read(listeners)
+        }
+        var serviceNames: Set<String> = []
+        if let services = top.required("services", "an object, empty where every route is a redirect") {
+            (settings.services, serviceNames) = ServicesReader.read(services)
+        }
+        if let routes = top.required("routes", "a list of routes") {
+            settings.routes = RoutesReader.read(routes, services: serviceNames)
+        }
+        if let timeouts = top["timeouts"] { readTimeouts(timeouts) }
+        if let limits = top["limits"] { readLimits(limits) }
+        if let drain = top["drain"] { readDrain(drain) }
+        if let log = top["log"] { readLog(log) }
+        refuseLater(top)
+    }
+
+    private func refuseLater(_ top: Section) {
+        top.refuseLater("admin", .admin)
+        top.refuseLater("trustedProxies", .list(.value), unless: { $0 == .array([]) }, or: "[]")
+        top.refuseLater("originLockdown", .value, unless: { $0 == .bool(false) }, or: "false")
+        top.refuseLater("discovery", .discovery, unless: { $0 == .object([]) }, or: "{}")
+        top.refuseLater("tracing", .tracing)
+        let isOff = { (value: JSON5Value) in
+            guard case .object(let members) = value else { return false }
+            return members.contains { $0.name == "socket" && $0.node.value == .string("") }
+        }
+        top.refuseLater("handoff", .handoff, unless: isOff, or: "{ socket: \"\" }")
+    }
+
+    private mutating func readTimeouts(_ item: Item) {
+        guard let timeouts = item.section(["requestHeader", "requestBodyIdle", "keepAlive", "tunnelIdle"]) else {
+            return
+        }
+        timeouts.set(&settings.limits.requestHeader, "requestHeader")
+        timeouts.set(&settings.limits.requestBodyIdle, "requestBodyIdle")
+        timeouts.set(&settings.limits.keepAlive, "keepAlive")
+        timeouts.set(&settings.limits.tunnelIdle, "tunnelIdle")
+    }
+
+    private mutating func readLimits(_ item: Item) {
+        guard let limits = item.section(["headerBytes", "headers", "requestTarget", "connections", "bodyBytes"])
+        else { return }
+        let head = 1024...(1 << 20)
+        if let bytes = limits["headerBytes"]?.size(in: head) { settings.limits.headerBytes = bytes }
+        if let count = limits["headers"]?.integer(in: 1...1000) { settings.limits.headers = count }
+        if let bytes = limits["requestTarget"]?.size(in: head) { settings.limits.requestTargetBytes = bytes }
+        if let count = limits["connections"]?.integer(in: 0...10_000_000) { settings.limits.connections = count }
+        let body = limits["bodyBytes"]?.size(in: 1...(1 << 50), allowsZero: true)
+        if let body { settings.limits.bodyBytes = UInt64(body) }
+    }
+
+    private mutating func readDrain(_ item: Item) {
+        guard let drain = item.section(["delay", "timeout"]) else { return }
+        drain.set(&settings.drain.delay, "delay", atLeast: 0)
+        drain.set(&settings.drain.timeout, "timeout", atLeast: 0)
+    }
+
+    private mutating func readLog(_ item: Item) {
+        guard let log = item.section(["format", "access", "level", "file"]) else { return }
+        log.refuseLater("format", .value, unless: { $0 == .string("json") }, or: "\"json\"")
+        if let access = log["access"]?.bool() { settings.log.access = access }
+        if let level = log["level"]?.choice(LogSettings.Level.allCases.map(\.rawValue)) {
+            settings.log.level = LogSettings.Level(rawValue: level) ?? settings.log.level
+        }
+        let allowed = "\"-\" for standard output, or an absolute path"
+        guard let item = log["file"], let file = item.string(allowed) else { return }
+        if file == "-" || (file.hasPrefix("/") && !file.utf8.contains(0)) {
+            settings.log.file = file
+        } else {
+            item.report("\(item.shown) is not an absolute path", allowed)
+        }
+    }
+}
+
+extension Section {
+    /// Sets `value` to the time under `key`, where one stands there.
+    func set(_ value: inout Duration, _ key: String, atLeast least: Int = 1) {
+        if let read = self[key]?.duration(atLeast: least) { value = read }
+    }
+}
