@@ -1,5 +1,6 @@
 // What did the client ask? Reads the head of a request (RFC 9112 §2 to §6) strictly enough that no two readers could
-// disagree on where a message ends, and the body piece by piece.
+// disagree on where a message ends, and the body piece by piece. It shares no rule with the proxy's own parsers: two
+// programs that agree because they are one would prove nothing.
 
 import ProxyCore
 
