@@ -10,5 +10,7 @@ extension Command {
             Exit status: as `run`.
 
             """
-    ) { _ in Reply(status: runDemo()) }
+    ) { _ in
+        Reply(status: runDemo { text in serveDemo(text) })
+    }
 }
