@@ -35,7 +35,8 @@ build: setup-build ## the release program with Swift inside; STATIC=1: one file 
 
 .PHONY: bench
 bench: setup-bench build ## compare with nginx and HAProxy; ARGS='micro' or other arguments for hdproxy-bench
-	$(SWIFT) run $(RELEASE) hdproxy-bench $(or $(ARGS),compare)
+	$(SWIFT) build $(RELEASE) --product hdproxy-bench
+	@.build/release/hdproxy-bench $(or $(ARGS),compare)
 
 .PHONY: allocations
 allocations: setup-test build ## malloc, retain and release a request, counted by callgrind
