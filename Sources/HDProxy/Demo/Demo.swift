@@ -1,6 +1,5 @@
 // `hdproxy demo`: the proxy with something to talk to, and a page of commands to try.
 
-import Glibc
 import ProxyCore
 
 /// Starts the demo's backends, prints what to try, and serves until `serve` returns; its exit status is ours. `serve`
@@ -11,16 +10,12 @@ func runDemo(serve: (_ configuration: String) -> Int32) -> Int32 {
     let admin = NetworkAddress(ip: loopback, port: demoAdminPort)
     do throws(DemoStartError) {
         let backends = try DemoBackends.start(api: api, admin: admin)
-        print(demoGreeting)
-        // The log that follows is written without the C library's buffer: ours has to be out before it.
-        _ = fflush(nil)
+        writeFully(demoGreeting, to: 1)
         let status = serve(demoConfiguration)
         backends.stop()
         return status
     } catch {
-        let line = Array("hdproxy demo: \(error)\n".utf8)
-        // Safety: the kernel reads `line.count` bytes.
-        _ = unsafe write(STDERR_FILENO, line, line.count)
+        writeFully("hdproxy demo: \(error)\n", to: 2)
         return 1
     }
 }
@@ -57,5 +52,6 @@ private let demoGreeting = """
           a WebSocket opens (101), and curl leaves after two seconds; with a WebSocket client it echoes
 
     Ctrl-C finishes what is in flight and stops.
+
 
     """
