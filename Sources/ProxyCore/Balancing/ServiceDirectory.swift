@@ -40,11 +40,16 @@ struct EndpointLedger: ~Copyable {
 /// All services and endpoints of one worker.
 struct ServiceDirectory: ~Copyable {
     /// Services, by slot.
-    private(set) var services = Slab<ServiceRecord>(capacity: 1 << 16) { ServiceRecord() }
+    let services = Slab<ServiceRecord>(capacity: 1 << 16) { ServiceRecord() }
     /// Endpoints, by slot.
-    private(set) var endpoints = Slab<EndpointLedger>(capacity: 1 << 20) { EndpointLedger() }
+    let endpoints = Slab<EndpointLedger>(capacity: 1 << 20) { EndpointLedger() }
     private var serviceSlots: [String: Int32] = [:]
     private var endpointSlots: [EndpointID: Int32] = [:]
+
+    deinit {
+        services.destroy()
+        endpoints.destroy()
+    }
 
     /// Takes over the services of a snapshot and returns their slots in its order. Records of those that are gone
     /// stay until nothing refers to them. `endpointLeft` is called with the slot of each endpoint that is gone.

@@ -94,6 +94,14 @@ public struct ByteRange: BitwiseCopyable, Equatable, Sendable {
         return try body(unsafe bytes.span)
     }
 
+    /// Calls `body` with all bytes that were appended since the last ``clear(headroom:)``, also those already read.
+    borrowing func withAppended<R>(_ body: (Span<UInt8>) -> R) -> R {
+        // Safety: 0...end lies within the memory, and was written.
+        let bytes = unsafe UnsafeBufferPointer<UInt8>(
+            start: base.map { unsafe $0.assumingMemoryBound(to: UInt8.self) }, count: Int(end))
+        return body(unsafe bytes.span)
+    }
+
     /// Calls `body` with the readable bytes from `offset` on, as raw memory for a system call.
     @inline(__always)
     borrowing func withUnsafeReadable<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
@@ -199,7 +207,7 @@ public struct ByteRange: BitwiseCopyable, Equatable, Sendable {
         precondition(n <= headroom, "the caller checked that the head fits")
         // Safety: start - n ... start lies within the memory, and `head` is another piece of memory.
         unsafe head.withUnsafeReadable { source in
-            if let bytes = unsafe source.baseAddress {
+            if let bytes = source.baseAddress {
                 unsafe (base! + Int(start) - n).copyMemory(from: bytes, byteCount: n)
             }
         }
@@ -264,7 +272,8 @@ public struct BufferPool: ~Copyable {
 
     private var freeHeads: StackOfMemory
     private var freeStreams: StackOfMemory
-    private let largeHeadCapacity: Int
+    /// Memory of a large head buffer.
+    public var largeHeadCapacity: Int
     /// How many buffers are out now.
     public private(set) var lent = 0
 

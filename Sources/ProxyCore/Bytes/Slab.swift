@@ -22,45 +22,56 @@ public struct SlotID: Equatable, Hashable, Sendable {
 
 /// Slots for elements of one kind, with stable addresses, grown by chunks and bounded.
 ///
-/// Safety: chunk memory is owned by the slab and only reached through checked indices; every slot is initialized.
-@safe public struct Slab<Element: ~Copyable>: ~Copyable {
-    private struct Slot: ~Copyable {
+/// A handle: copies of it name the same slots, and ``destroy()`` frees them. So elements of several slabs, and several
+/// elements of one, can be changed at the same time; an element is never removed while somebody works on it.
+///
+/// Safety: chunk memory is only reached through checked indices, and every slot of a chunk is initialized.
+@safe public struct Slab<Element: ~Copyable> {
+    struct Slot: ~Copyable {
         var element: Element
         var generation: UInt32
         var nextFree: Int32
         var isUsed: Bool
     }
 
+    @safe private struct Header: ~Copyable {
+        let chunks: UnsafeMutablePointer<UnsafeMutablePointer<Slot>>
+        let capacity: Int32
+        let vacant: () -> Element
+        var chunkCount: Int32 = 0
+        var firstFree: Int32 = -1
+        var count = 0
+    }
+
+    private let header: UnsafeMutablePointer<Header>
+
     private static var chunkBits: Int32 { 8 }
     private static var chunkSize: Int32 { 1 << chunkBits }
-
-    private let chunks: UnsafeMutablePointer<UnsafeMutablePointer<Slot>>
-    private var chunkCount: Int32 = 0
-    private let capacity: Int32
-    private var firstFree: Int32 = -1
-    private let vacant: () -> Element
-    /// Elements now.
-    public private(set) var count = 0
 
     /// A slab for at most `capacity` elements; `vacant` makes what an unused slot holds.
     public init(capacity: Int, vacant: @escaping () -> Element) {
         let chunkMax = (capacity + Int(Self.chunkSize) - 1) / Int(Self.chunkSize)
-        unsafe chunks = .allocate(capacity: max(chunkMax, 1))
-        self.capacity = Int32(chunkMax) * Self.chunkSize
-        self.vacant = vacant
+        unsafe header = .allocate(capacity: 1)
+        unsafe header.initialize(
+            to: Header(
+                chunks: .allocate(capacity: max(chunkMax, 1)), capacity: Int32(chunkMax) * Self.chunkSize,
+                vacant: vacant))
     }
 
-    deinit {
-        for c in 0..<Int(chunkCount) {
-            unsafe chunks[c].deinitialize(count: Int(Self.chunkSize))
-            unsafe chunks[c].deallocate()
+    /// Destroys all elements and frees the slots. No copy of the handle may be used afterwards.
+    public func destroy() {
+        for c in 0..<Int(unsafe header.pointee.chunkCount) {
+            unsafe header.pointee.chunks[c].deinitialize(count: Int(Self.chunkSize))
+            unsafe header.pointee.chunks[c].deallocate()
         }
-        unsafe chunks.deallocate()
+        unsafe header.pointee.chunks.deallocate()
+        unsafe header.deinitialize(count: 1)
+        unsafe header.deallocate()
     }
 
     @inline(__always) private func slot(_ index: Int32) -> UnsafeMutablePointer<Slot> {
-        precondition(UInt32(bitPattern: index) < UInt32(bitPattern: chunkCount &<< Self.chunkBits), "no such slot")
-        return unsafe chunks[Int(index &>> Self.chunkBits)] + Int(index & (Self.chunkSize &- 1))
+        precondition(UInt32(bitPattern: index) < UInt32(bitPattern: slotCount), "no such slot")
+        return unsafe header.pointee.chunks[Int(index &>> Self.chunkBits)] + Int(index & (Self.chunkSize &- 1))
     }
 
     /// Safety: the element is the slot's first field, so both have one address.
@@ -74,9 +85,18 @@ public struct SlotID: Equatable, Hashable, Sendable {
         nonmutating unsafeMutableAddress { unsafe elementAddress(index) }
     }
 
+    /// Elements now.
+    public var count: Int { unsafe header.pointee.count }
+
+    /// Slots that exist; each index below it may be asked with ``isUsed(_:)``.
+    @inline(__always) public var slotCount: Int32 { unsafe header.pointee.chunkCount &<< Self.chunkBits }
+
+    /// Whether the slot holds an element.
+    public func isUsed(_ index: Int32) -> Bool { unsafe slot(index).pointee.isUsed }
+
     /// Whether `id` still names an element.
     @inline(__always) public func contains(_ id: SlotID) -> Bool {
-        guard UInt32(bitPattern: id.index) < UInt32(bitPattern: chunkCount &<< Self.chunkBits) else { return false }
+        guard UInt32(bitPattern: id.index) < UInt32(bitPattern: slotCount) else { return false }
         let slot = unsafe slot(id.index)
         return unsafe slot.pointee.generation == id.generation && slot.pointee.isUsed
     }
@@ -87,48 +107,42 @@ public struct SlotID: Equatable, Hashable, Sendable {
     }
 
     /// Takes a slot for `element`; nil where the slab is full, and then the element is destroyed.
-    @inline(__always) public mutating func insert(_ element: consuming Element) -> SlotID? {
-        if firstFree < 0, !addChunk() { return nil }
-        let index = firstFree
+    @inline(__always) public func insert(_ element: consuming Element) -> SlotID? {
+        if unsafe header.pointee.firstFree < 0, !addChunk() { return nil }
+        let index = unsafe header.pointee.firstFree
         let slot = unsafe slot(index)
-        firstFree = unsafe slot.pointee.nextFree
+        unsafe header.pointee.firstFree = slot.pointee.nextFree
         unsafe slot.pointee.element = element
         unsafe slot.pointee.isUsed = true
-        count &+= 1
+        unsafe header.pointee.count &+= 1
         return SlotID(index: index, generation: unsafe slot.pointee.generation)
     }
 
     /// Frees a slot; its element is destroyed and its name becomes stale.
-    @inline(__always) public mutating func remove(_ index: Int32) {
+    @inline(__always) public func remove(_ index: Int32) {
         let slot = unsafe slot(index)
         precondition(unsafe slot.pointee.isUsed, "a slot is freed once")
-        unsafe slot.pointee.element = vacant()
+        unsafe slot.pointee.element = header.pointee.vacant()
         unsafe slot.pointee.isUsed = false
         // 30 bits of it travel in a poller token.
         unsafe slot.pointee.generation = (slot.pointee.generation &+ 1) & 0x3FFF_FFFF
-        unsafe slot.pointee.nextFree = firstFree
-        firstFree = index
-        count &-= 1
+        unsafe slot.pointee.nextFree = header.pointee.firstFree
+        unsafe header.pointee.firstFree = index
+        unsafe header.pointee.count &-= 1
     }
 
-    /// Slots that exist; each index below it may be asked with ``isUsed(_:)``.
-    public var slotCount: Int32 { chunkCount &<< Self.chunkBits }
-
-    /// Whether the slot holds an element.
-    public func isUsed(_ index: Int32) -> Bool { unsafe slot(index).pointee.isUsed }
-
-    private mutating func addChunk() -> Bool {
-        let first = chunkCount &<< Self.chunkBits
-        guard first < capacity else { return false }
+    private func addChunk() -> Bool {
+        let first = slotCount
+        guard first < (unsafe header.pointee.capacity) else { return false }
         let chunk = UnsafeMutablePointer<Slot>.allocate(capacity: Int(Self.chunkSize))
         for i in 0..<Self.chunkSize {
             let next = i + 1 < Self.chunkSize ? first + i + 1 : -1
             unsafe (chunk + Int(i)).initialize(
-                to: Slot(element: vacant(), generation: 0, nextFree: next, isUsed: false))
+                to: Slot(element: header.pointee.vacant(), generation: 0, nextFree: next, isUsed: false))
         }
-        unsafe chunks[Int(chunkCount)] = chunk
-        chunkCount += 1
-        firstFree = first
+        unsafe header.pointee.chunks[Int(header.pointee.chunkCount)] = chunk
+        unsafe header.pointee.chunkCount += 1
+        unsafe header.pointee.firstFree = first
         return true
     }
 }

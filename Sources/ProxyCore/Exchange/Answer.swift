@@ -19,7 +19,7 @@ struct Answer {
     static let bytesMax = 1024
 
     /// Appends the answer. `location` is where a redirect points; `isEmpty` for all others.
-    func write(into out: inout ByteBuffer, date: borrowing HTTPDate, location: Span<UInt8>, _ rest: Span<UInt8>) {
+    func write(into out: inout ByteBuffer, date: borrowing HTTPDate, location: borrowing ByteBuffer) {
         out.append("HTTP/1.1 ")
         out.append(decimal: UInt64(status))
         out.append(ASCII.space)
@@ -28,8 +28,7 @@ struct Answer {
         HeadWriter.appendDate(date, &out)
         if !location.isEmpty {
             out.append("Location: ")
-            out.append(location)
-            out.append(rest)
+            _ = out.append(from: location)
             out.append("\r\n")
         }
         switch status {

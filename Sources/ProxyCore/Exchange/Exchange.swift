@@ -105,6 +105,12 @@ public struct Exchange: Sendable {
         isIdempotent = opening.isIdempotent
     }
 
+    /// Whether it became a tunnel.
+    public private(set) var wasTunnel = false
+
+    /// Whether there is no upstream connection yet.
+    var isConnecting: Bool { response == .connecting }
+
     /// Whether no byte of a response has gone out, so that an answer of our own is still possible.
     public var isUnanswered: Bool { response == .connecting || response == .awaiting }
 
@@ -143,6 +149,7 @@ public struct Exchange: Sendable {
             if status == 101 {
                 guard asksUpgrade, offersUpgrade else { return answer(.upstreamMalformed(.badStatusLine)) }
                 response = .tunnel
+                wasTunnel = true
                 keepsClient = false
                 return .openTunnel
             }
@@ -178,14 +185,16 @@ public struct Exchange: Sendable {
         }
     }
 
-    /// The upstream closed or reset its connection before the response was over. `wasReused` and `spoke` tell whether
-    /// it came from the pool and whether a byte of the response had come; `canReplay` whether the request is still
-    /// whole in our buffer.
-    public mutating func upstreamClosed(wasReused: Bool, spoke: Bool, canReplay: Bool) -> Action {
+    /// The upstream closed or reset its connection before the response was over. `wasReused`, `spoke` and
+    /// `wasSentTo` tell whether it came from the pool, a byte of the response had come, and a byte of the request had
+    /// gone; `canReplay` whether the request is still whole in our buffer.
+    public mutating func upstreamClosed(wasReused: Bool, spoke: Bool, wasSentTo: Bool, canReplay: Bool) -> Action {
         switch response {
         case .awaiting:
-            // A pooled connection that the upstream closed at the very moment (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-            if wasReused, !spoke, canReplay, isIdempotent, attempts < Self.attemptsMax {
+            // A pooled connection that the upstream closed at the very moment; or nothing was sent, so that the
+            // request cannot have been carried out (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+            let isSafe = isIdempotent || !wasSentTo
+            if wasReused, !spoke, canReplay, isSafe, attempts < Self.attemptsMax {
                 response = .connecting
                 return .connect
             }

@@ -130,6 +130,14 @@ extension Outcome {
         }
     }
 
+    /// Whether the proxy itself refused the client's message.
+    var isRejection: Bool {
+        switch self {
+        case .rejected, .headTimeout, .bodyTimeout: true
+        default: false
+        }
+    }
+
     /// The rejection inside, which the log names behind the word.
     public var rejection: Rejection? {
         switch self {

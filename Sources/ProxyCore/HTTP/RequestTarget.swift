@@ -80,6 +80,9 @@ public struct Authority: Equatable, Sendable {
     /// The port; nil where none was given.
     public var port: UInt16?
 
+    /// Bytes that an authority has at most: a name of 255 (RFC 1035 §2.3.4), a colon and a port.
+    static let bytesMax = 262
+
     /// An empty authority.
     public init() {}
 
@@ -89,7 +92,7 @@ public struct Authority: Equatable, Sendable {
         var authority = Authority()
         let start = Int(range.start)
         let end = range.end
-        guard start < end else { return nil }
+        guard start < end, end - start <= bytesMax else { return nil }
         var at = start
         if bytes[start] == UInt8(ascii: "[") {
             while at < end, bytes[at] != UInt8(ascii: "]") { at &+= 1 }

@@ -4,6 +4,8 @@
 public enum RequestParser {
     /// Methods longer than this are nobody's.
     static let methodBytesMax = 32
+    /// Bytes of an `Upgrade` value that is passed on.
+    static let upgradeBytesMax = 256
     /// Empty lines that may stand before a request line (RFC 9112 §2.2).
     static let leadingEmptyLinesMax = 2
 
@@ -198,10 +200,32 @@ public enum RequestParser {
         return hops
     }
 
+    /// Whether the one protocol that a 101 names (`offer`, in `answer`) is among those that the head in `request`
+    /// asked for.
+    static func upgradeIsOffered(_ request: Span<UInt8>, _ answer: Span<UInt8>, _ offer: ByteRange) -> Bool {
+        var at = 0
+        // Our own request line, then lines that we wrote.
+        while at < request.count, request[at] != ASCII.lf { at &+= 1 }
+        at &+= 1
+        while let step = try? FieldLineParser.next(request, at: &at), case .line(let line) = step {
+            guard line.known == .upgrade else { continue }
+            return !Scan.forEachMember(request, line.value) { member in
+                guard member.count == offer.count else { return true }
+                for i in 0..<Int(member.count)
+                where ASCII.lowercased(request[Int(member.start) &+ i]) != ASCII.lowercased(answer[Int(offer.start) &+ i])
+                {
+                    return true
+                }
+                return false
+            }
+        }
+        return false
+    }
+
     /// Whether an `Upgrade` value names a protocol that may be tunnelled: not HTTP itself, whose cleartext upgrade
     /// would carry requests past every rule, nor TLS.
     private static func isForeignProtocol(_ bytes: Span<UInt8>, _ value: ByteRange) -> Bool {
-        guard !value.isEmpty else { return false }
+        guard !value.isEmpty, value.count <= upgradeBytesMax else { return false }
         return Scan.forEachMember(bytes, value) { member in
             !Scan.equals(bytes, member, "h2c") && !Scan.equals(bytes, member, "h2")
                 && !Scan.equals(bytes, ByteRange(Int(member.start), min(member.end, Int(member.start) + 4)), "tls/")

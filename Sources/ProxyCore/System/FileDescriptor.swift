@@ -19,6 +19,12 @@ public struct FileDescriptor: ~Copyable, Sendable {
     /// Whether there is one.
     @inline(__always) public var isOpen: Bool { number >= 0 }
 
+    /// A descriptor that is good for nothing but being closed when one is needed.
+    static func placeholder() -> FileDescriptor {
+        // Safety: a constant path.
+        FileDescriptor(owning: unsafe open("/dev/null", O_RDONLY | O_CLOEXEC))
+    }
+
     /// Gives the number away; the caller now closes it.
     public consuming func release() -> Int32 {
         let number = number

@@ -91,9 +91,9 @@ public struct Readiness: Equatable, Sendable {
     }
 
     private borrowing func control(_ operation: Int32, _ number: Int32, _ bits: UInt32, _ token: Token) -> Bool {
-        var event = epoll_event()
-        event.events = bits
-        // Safety: the union is read back as what it was stored as.
+        // Safety: an event is plain data; its union is read back as what it was stored as.
+        var event = unsafe epoll_event()
+        unsafe event.events = bits
         unsafe event.data.u64 = token.packed
         // Safety: the kernel copies the event.
         return unsafe epoll_ctl(descriptor.number, operation, number, &event) == 0
@@ -115,7 +115,7 @@ public struct Readiness: Equatable, Sendable {
         // Safety: the index was checked, and all events are initialized.
         let event = unsafe events[index]
         // Safety: data was stored as u64.
-        return (Token(packed: unsafe event.data.u64), Readiness(bits: event.events))
+        return unsafe (Token(packed: event.data.u64), Readiness(bits: event.events))
     }
 }
 
@@ -135,8 +135,8 @@ public struct WakeHandle: ~Copyable, Sendable {
 
     /// Wakes the poller that it is registered with. Any thread may call it.
     public borrowing func wake() {
-        // Safety: an eventfd takes eight bytes; a full counter means that it is awake already.
-        _ = unsafe eventfd_write(descriptor.number, 1)
+        // A full counter means that it is awake already.
+        _ = eventfd_write(descriptor.number, 1)
     }
 
     /// Takes the wake back, so that the next one is noticed.

@@ -181,8 +181,8 @@ public struct Socket: ~Copyable, Sendable {
     }
 
     private static func splice(_ source: Int32, _ target: Int32, _ limit: Int) -> Transfer {
-        // Safety: both ends are streams, so no offsets are passed.
-        let n = unsafe CLinux.splice(source, nil, target, nil, limit, UInt32(HD_SPLICE_F_MOVE | HD_SPLICE_F_NONBLOCK))
+        // Both ends are streams, so no offsets are passed.
+        let n = CLinux.splice(source, nil, target, nil, limit, UInt32(HD_SPLICE_F_MOVE | HD_SPLICE_F_NONBLOCK))
         if n > 0 { return .bytes(n) }
         if n == 0 { return .end }
         return errno == EAGAIN || errno == EINTR ? .wouldBlock : .broken
@@ -198,6 +198,14 @@ public struct Socket: ~Copyable, Sendable {
         var value = linger(l_onoff: 1, l_linger: 0)
         // Safety: SO_LINGER is a struct linger.
         _ = unsafe setsockopt(number, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// Whether nothing has arrived that nobody read, not even the end.
+    public borrowing func isSilent() -> Bool {
+        var byte: UInt8 = 0
+        // Safety: one byte of room.
+        let n = unsafe recv(number, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        return n < 0 && errno == EAGAIN
     }
 
     /// Whether bytes have arrived that nobody read.

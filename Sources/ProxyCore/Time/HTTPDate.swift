@@ -98,3 +98,39 @@ public struct HTTPDate: Sendable {
         return text
     }
 }
+
+extension CivilTime {
+    /// A moment as RFC 3339 spells it, in UTC, with microseconds: `2026-11-24T09:14:27.031000Z`.
+    public static func timestamp(wallMicroseconds: Int64) -> String {
+        var text = ByteBuffer(capacity: 32)
+        append(timestamp: wallMicroseconds, to: &text)
+        return text.text()
+    }
+
+    /// Appends a moment as RFC 3339 spells it; 27 bytes.
+    static func append(timestamp wallMicroseconds: Int64, to out: inout ByteBuffer) {
+        let time = CivilTime(unixSeconds: wallMicroseconds / 1_000_000)
+        func pad(_ value: Int, _ width: Int) {
+            var scale = 1
+            for _ in 1..<width { scale *= 10 }
+            while scale > 0 {
+                out.append(UInt8(truncatingIfNeeded: value / scale % 10) + UInt8(ascii: "0"))
+                scale /= 10
+            }
+        }
+        pad(time.year, 4)
+        out.append("-")
+        pad(time.month, 2)
+        out.append("-")
+        pad(time.day, 2)
+        out.append("T")
+        pad(time.hour, 2)
+        out.append(":")
+        pad(time.minute, 2)
+        out.append(":")
+        pad(time.second, 2)
+        out.append(".")
+        pad(Int(wallMicroseconds % 1_000_000), 6)
+        out.append("Z")
+    }
+}

@@ -1,0 +1,43 @@
+// What happened to this process? Lines beside the access log: started, reloaded, refused, drained.
+
+import ProxyCore
+
+/// A detail of an event.
+enum EventValue {
+    case text(String)
+    case count(Int)
+}
+
+/// Writes events as one JSON object a line.
+struct EventLog {
+    let writer: LogWriter
+    /// Lines below it are not written.
+    var level: LogSettings.Level
+
+    /// Writes that `event` happened, with details in order.
+    func write(_ level: LogSettings.Level, _ event: String, _ details: KeyValuePairs<String, EventValue> = [:]) {
+        guard level.rank >= self.level.rank else { return }
+        let time = CivilTime.timestamp(wallMicroseconds: Clock.wallMicroseconds())
+        var line = "{\"time\":\"\(time)\",\"level\":\"\(level.rawValue)\",\"event\":\"\(event)\""
+        for (name, value) in details {
+            line += ",\"\(name)\":"
+            switch value {
+            case .text(let text): line += JSON5Writer.quoted(text)
+            case .count(let count): line += String(count)
+            }
+        }
+        _ = writer.write(Array((line + "}\n").utf8))
+    }
+}
+
+extension LogSettings.Level {
+    /// How much a line of this level matters.
+    fileprivate var rank: Int {
+        switch self {
+        case .debug: 0
+        case .info: 1
+        case .warn: 2
+        case .error: 3
+        }
+    }
+}

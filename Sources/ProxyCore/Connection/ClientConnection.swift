@@ -1,0 +1,98 @@
+// Who asks? A client's connection: its socket, the bytes on their way, and the exchange that is under way on it. A
+// plain value in a slot; while nothing is in flight it holds no buffer.
+
+/// A client's connection.
+struct ClientConnection: ~Copyable {
+    /// What it is waiting for.
+    enum Phase: UInt8 {
+        /// The first byte of a request.
+        case idle
+        /// The rest of a request's head.
+        case head
+        /// An exchange is under way.
+        case exchange
+        /// The last answer is out, and the client was told so; what it still sends is thrown away (RFC 9112 §9.6).
+        case lingering
+    }
+
+    /// What its deadline means.
+    enum Waiting: UInt8 {
+        case firstByte, head, nextRequest, requestBody, upstreamReads, responseHead, responseBody, clientReads, tunnel
+        case end, upstream
+    }
+
+    var socket: Socket
+    /// Bytes from the client that were not looked at yet.
+    var input = ByteBuffer()
+    /// Bytes for the upstream. Kept until the response begins, so that the request can be sent again.
+    var requestOut = ByteBuffer()
+    /// Bytes for the client.
+    var responseOut = ByteBuffer()
+    /// The access log's line, begun.
+    var record = ByteBuffer()
+
+    var peer: NetworkAddress
+    var exchange = Exchange(Exchange.Opening())
+    var requestBody = BodyProgress()
+    var responseBody = BodyProgress()
+    var id = RequestID(high: 0, low: 0)
+    var openedAt = Instant.never
+    var sentAt = Instant.never
+    var answeredAt = Instant.never
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+
+    /// The slot of the upstream connection that serves the exchange; -1 for none.
+    var upstream: Int32 = -1
+    /// The service of the exchange; -1 for none.
+    var service: Int32 = -1
+    /// The endpoint of the latest attempt; -1 for none.
+    var endpoint: Int32 = -1
+    var tried = TriedEndpoints()
+    /// Neighbours among the idle connections, the longest idle one first.
+    var previousIdle: Int32 = -1
+    var nextIdle: Int32 = -1
+    /// Bytes of an incomplete head that need not be looked at again by themselves.
+    var scanned: Int32 = 0
+    var listener: Int32
+    /// A pipe that holds bytes on their way; -1 for none.
+    var pipe: Int32 = -1
+
+    var phase = Phase.idle
+    var waiting = Waiting.firstByte
+    var method = Method.get
+    var outcome = Outcome.ok
+    var status: UInt16 = 0
+    /// Whether the socket may hold bytes that were not read, its end included.
+    var isReadable = false
+    /// Whether the socket takes bytes, as far as we know.
+    var isWritable = true
+    /// Whether the client will send nothing more.
+    var hasEnded = false
+    /// Whether it stands in the list of those to go on with in the next turn.
+    var isPending = false
+    var isHTTP10 = false
+    var prefersJSON = false
+    /// Whether the request is still whole in `requestOut`.
+    var canReplay = false
+    /// Whether the next attempt must open a connection of its own.
+    var avoidsPool = false
+    /// Whether the client itself asked for the end of the connection.
+    var clientCloses = false
+    /// Whether bytes moved since the deadline was last set.
+    var moved = false
+    /// Whether `Connection: close` went out with the response.
+    var toldClose = false
+
+    init(socket: consuming Socket, peer: NetworkAddress, listener: Int32) {
+        self.socket = socket
+        self.peer = peer
+        self.listener = listener
+    }
+
+    /// What an unused slot holds.
+    static func vacant() -> ClientConnection {
+        ClientConnection(
+            socket: .none(), peer: NetworkAddress(ip: IPAddress(high: 0, low: 0), port: 0), listener: -1)
+    }
+}

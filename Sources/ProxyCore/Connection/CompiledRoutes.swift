@@ -1,0 +1,68 @@
+// What becomes of a request that a rule meets? The rules of a snapshot with services named by this worker's slots.
+
+/// The rules of one snapshot, ready to be asked.
+struct CompiledRoutes: ~Copyable {
+    /// What becomes of a request.
+    enum Target: BitwiseCopyable {
+        /// It goes to one of the services `first ..< first + count` of ``shares``, by weight.
+        case forward(first: Int32, count: Int32, totalWeight: UInt32)
+        /// The client is sent to the redirect of this index.
+        case redirect(Int32)
+        /// The whole table stays: the rule names a service with no weight at all.
+        case nowhere
+    }
+
+    struct Share: BitwiseCopyable {
+        var service: Int32
+        /// The sum of all weights up to and including this one.
+        var weightsUpTo: UInt32
+    }
+
+    let table: RouteTable
+    /// Names of the rules, for the log.
+    let names: [String]
+    let redirects: [Redirect]
+    private var targets: Table<Target>
+    private var shares: Table<Share>
+
+    /// Compiles the rules of `snapshot`; `services` are the slots of its services.
+    init(_ snapshot: Snapshot, services: [Int32]) {
+        table = RouteTable(snapshot)
+        names = snapshot.routes.map(\.name)
+        targets = Table(capacity: snapshot.routes.count)
+        var redirects: [Redirect] = []
+        var all: [Share] = []
+        for route in snapshot.routes {
+            switch route.action {
+            case .redirect(let redirect):
+                _ = targets.append(.redirect(Int32(redirects.count)))
+                redirects.append(redirect)
+            case .forward(let weighted):
+                let first = all.count
+                var total: UInt32 = 0
+                for share in weighted where share.weight > 0 {
+                    total &+= UInt32(truncatingIfNeeded: share.weight)
+                    all.append(Share(service: services[share.service], weightsUpTo: total))
+                }
+                let target = Target.forward(first: Int32(first), count: Int32(all.count - first), totalWeight: total)
+                _ = targets.append(total == 0 ? .nowhere : target)
+            }
+        }
+        shares = Table(capacity: all.count)
+        for share in all { _ = shares.append(share) }
+        self.redirects = redirects
+    }
+
+    /// What becomes of a request that the rule `route` meets.
+    @inline(__always) borrowing func target(_ route: Int) -> Target { targets[route] }
+
+    /// The service that gets the next request of a rule.
+    @inline(__always)
+    borrowing func service(first: Int32, count: Int32, totalWeight: UInt32, random: inout RandomSource) -> Int32 {
+        if count == 1 { return shares[Int(first)].service }
+        let point = UInt32(truncatingIfNeeded: random.below(Int(totalWeight)))
+        var i = first
+        while i < first &+ count &- 1, point >= shares[Int(i)].weightsUpTo { i &+= 1 }
+        return shares[Int(i)].service
+    }
+}

@@ -1,0 +1,196 @@
+// How does it end? Exchanges are closed out and their connections kept, cut or closed; deadlines say when waiting is
+// over. RFC 9112 §9.6.
+
+extension Connections {
+    // MARK: Ends of exchanges
+
+    /// Both messages are over.
+    mutating func finish(_ c: Int32, keepClient: Bool) {
+        closeOut(c)
+        guard keepClient else { return closeGently(c) }
+        clients[c].phase = .idle
+        clients[c].moved = false
+        enterIdle(c)
+        if clients[c].input.isEmpty {
+            buffers.reclaim(&clients[c].input)
+        } else {
+            addPending(c)
+        }
+        clients[c].waiting = .nextRequest
+        clientTimers.arm(c, at: now + times.keepAlive)
+        // What arrived while nobody looked tells no second time.
+        if clients[c].isReadable { addPending(c) }
+    }
+
+    /// Gives back what the exchange held, and writes its line.
+    @inline(__always)
+    private mutating func closeOut(_ c: Int32) {
+        if clients[c].exchange.wasTunnel { counters.openTunnels &-= 1 }
+        discardUpstream(c)
+        buffers.reclaim(&clients[c].requestOut)
+        buffers.reclaim(&clients[c].responseOut)
+        pipes.give(back: &clients[c].pipe)
+        let service = clients[c].service
+        if service >= 0 {
+            directory.services[service].inFlight &-= 1
+            directory.releaseServiceIfUnused(service)
+        }
+        if clients[c].record.hasMemory { endRecord(c) }
+        clients[c].service = -1
+    }
+
+    private mutating func endRecord(_ c: Int32) {
+        AccessRecord.end(
+            &clients[c].record,
+            AccessRecord.End(
+                status: Int(clients[c].status),
+                bytesIn: clients[c].requestBody.byteCount, bytesOut: clients[c].bytesOut,
+                duration: now - clients[c].openedAt,
+                upstream: clients[c].sentAt != .never && clients[c].answeredAt != .never
+                    ? clients[c].answeredAt - clients[c].sentAt : nil,
+                attempts: Int(clients[c].exchange.attempts), outcome: clients[c].outcome,
+                endpoint: clients[c].endpoint >= 0 && directory.endpoints.isUsed(clients[c].endpoint)
+                    ? directory.endpoints[clients[c].endpoint].address : nil))
+        log.write(clients[c].record, id: clients[c].id, wallMicroseconds: Clock.wallMicroseconds(), at: now)
+        buffers.reclaim(&clients[c].record)
+    }
+
+    /// Part of the response went out and the rest will not: the client has to see that.
+    mutating func cutClient(_ c: Int32) {
+        // With a length or chunks the missing rest shows; where only the end marks the end it must not look like one.
+        if clients[c].responseBody.framing == .untilClose || !clients[c].responseBody.emitsChunks {
+            clients[c].socket.resetOnClose()
+        }
+        closeClient(c)
+    }
+
+    // MARK: Ends of connections
+
+    /// Closes a connection whose last answer is out.
+    private mutating func closeGently(_ c: Int32) {
+        // A client that asked for the end, and whose request was read whole, sends nothing that a close could hit.
+        let isQuiet = clients[c].clientCloses && clients[c].input.isEmpty && clients[c].exchange.request == .complete
+        if clients[c].hasEnded || isQuiet { return closeClient(c) }
+        // Whatever comes now is thrown away: bytes that nobody reads would become a reset that overtakes the answer.
+        buffers.reclaim(&clients[c].input)
+        clients[c].socket.shutdownSending()
+        clients[c].phase = .lingering
+        clients[c].waiting = .end
+        clients[c].requestBody.byteCount = 0
+        clientTimers.arm(c, at: now + Self.lingerTime)
+        linger(c)
+    }
+
+    /// Reads and throws away what a client still sends after its last answer.
+    mutating func linger(_ c: Int32) {
+        if !clients[c].isReadable { return }
+        buffers.supply(&clients[c].input, .stream)
+        var budget = Self.bytesPerTurn
+        while clients[c].isReadable {
+            clients[c].input.clear()
+            switch clients[c].socket.receive(into: &clients[c].input) {
+            case .bytes(let n):
+                budget &-= n
+                clients[c].requestBody.byteCount &+= UInt64(n)
+                // Enough politeness: it sends on and on.
+                if clients[c].requestBody.byteCount > Self.lingerBytesMax { return closeClient(c) }
+                if budget <= 0 {
+                    buffers.reclaim(&clients[c].input)
+                    return addPending(c)
+                }
+            case .wouldBlock: clients[c].isReadable = false
+            case .end, .broken: return closeClient(c)
+            }
+        }
+        buffers.reclaim(&clients[c].input)
+    }
+
+    /// Bytes that are read and thrown away after the last answer.
+    private static var lingerBytesMax: UInt64 { 16 << 20 }
+
+    /// A client's connection broke both ways.
+    mutating func clientBroke(_ c: Int32) {
+        switch clients[c].phase {
+        case .idle, .head, .lingering: closeClient(c)
+        case .exchange:
+            clients[c].socket.resetOnClose()
+            perform(clients[c].exchange.clientFailed(), c)
+        }
+    }
+
+    /// Closes a client's connection, and what hangs on it.
+    mutating func closeClient(_ c: Int32) {
+        switch clients[c].phase {
+        case .idle: leaveIdle(c)
+        case .exchange: closeOut(c)
+        case .head, .lingering: break
+        }
+        clientTimers.disarm(c)
+        buffers.reclaim(&clients[c].input)
+        buffers.reclaim(&clients[c].record)
+        clients.remove(c)
+        counters.closedConnections &+= 1
+    }
+
+    // MARK: Deadlines
+
+    /// Nothing can move for now: buffers that hold nothing go back, and the deadline is set by what is waited for.
+    mutating func rest(_ c: Int32) {
+        if clients[c].input.isEmpty { buffers.reclaim(&clients[c].input) }
+        if clients[c].responseOut.isEmpty { buffers.reclaim(&clients[c].responseOut) }
+        if clients[c].requestOut.isEmpty, !clients[c].canReplay { buffers.reclaim(&clients[c].requestOut) }
+        let u = clients[c].upstream
+        if u >= 0, upstreams[u].input.isEmpty { buffers.reclaim(&upstreams[u].input) }
+
+        let waiting = whatFor(c)
+        if waiting == clients[c].waiting, !clients[c].moved || waiting == .responseHead { return }
+        clients[c].waiting = waiting
+        clients[c].moved = false
+        let service = clients[c].service
+        switch waiting {
+        case .firstByte, .head, .nextRequest, .end: break
+        case .requestBody: clientTimers.arm(c, at: now + times.requestBodyIdle)
+        case .upstreamReads, .responseBody:
+            clientTimers.arm(c, at: now + directory.services[service].idleTimeout)
+        case .responseHead: clientTimers.arm(c, at: now + directory.services[service].responseTimeout)
+        case .clientReads: clientTimers.arm(c, at: now + Self.clientReadsTime)
+        case .tunnel: clientTimers.arm(c, at: now + times.tunnelIdle)
+        // The upstream connection has a deadline of its own.
+        case .upstream: clientTimers.disarm(c)
+        }
+    }
+
+    private func whatFor(_ c: Int32) -> ClientConnection.Waiting {
+        switch clients[c].exchange.response {
+        case .connecting: return clients[c].exchange.request == .receiving ? .requestBody : .upstream
+        case .awaiting:
+            if !clients[c].requestOut.isEmpty { return .upstreamReads }
+            return clients[c].exchange.request == .receiving ? .requestBody : .responseHead
+        case .relaying: return clients[c].responseOut.isEmpty ? .responseBody : .clientReads
+        case .tunnel: return .tunnel
+        case .answered, .complete: return .clientReads
+        }
+    }
+
+    /// A client's deadline is over.
+    mutating func clientIsDue(_ c: Int32) {
+        switch clients[c].phase {
+        // Nothing was asked, so nothing is answered.
+        case .idle, .lingering: closeClient(c)
+        case .head:
+            clients[c].phase = .exchange
+            timeOutHead(c)
+        case .exchange:
+            let outcome: Outcome =
+                switch clients[c].waiting {
+                case .requestBody: .bodyTimeout
+                case .upstreamReads, .responseBody: .upstreamStalled
+                case .responseHead: .responseTimeout
+                case .clientReads: .clientStalled
+                case .tunnel: .tunnelClosed
+                case .firstByte, .head, .nextRequest, .end, .upstream: .clientStalled
+                }
+            perform(clients[c].exchange.failed(outcome), c)
+        }
+    }
+}

@@ -1,0 +1,265 @@
+// What does this client want? A head is read, checked, routed and rewritten for the upstream; or answered at once.
+
+extension Connections {
+    /// Reads from a client that has no exchange under way.
+    mutating func readRequest(_ c: Int32) {
+        // Bytes of the next request may have come with the last one.
+        if !clients[c].input.isEmpty, clients[c].scanned == 0, parseHead(c) { return }
+        while clients[c].isReadable {
+            if !clients[c].input.hasMemory {
+                buffers.supply(&clients[c].input, .stream)
+                clients[c].input.clear()
+            } else if clients[c].input.isEmpty {
+                clients[c].input.clear()
+            } else if clients[c].input.writableCount == 0 {
+                growInput(c)
+            }
+            let room = clients[c].input.writableCount
+            switch clients[c].socket.receive(into: &clients[c].input) {
+            case .bytes(let n):
+                // Less than there was room for means that the socket is drained.
+                if n < room { clients[c].isReadable = false }
+                if parseHead(c) { return }
+            case .wouldBlock: clients[c].isReadable = false
+            // A half request is no request, and nobody is left to be told.
+            case .end, .broken: return closeClient(c)
+            }
+        }
+        if clients[c].input.isEmpty { buffers.reclaim(&clients[c].input) }
+    }
+
+    /// Makes room for a head that does not fit. The parser has refused what is over the limit before that.
+    private mutating func growInput(_ c: Int32) {
+        if clients[c].input.headroom > 0 { return clients[c].input.compact() }
+        buffers.grow(&clients[c].input, to: .largeHead)
+    }
+
+    /// Looks for a complete head in the input. Whether the connection now does something else than reading a head.
+    private mutating func parseHead(_ c: Int32) -> Bool {
+        // A long head that trickles in is parsed again only when another line end has come.
+        let scanned = Int(clients[c].scanned)
+        if scanned > 0, clients[c].input.writableCount > 0 {
+            let hasLineEnd = clients[c].input.withReadable { Scan.firstControl($0, from: scanned &- 1) < $0.count }
+            clients[c].scanned = Int32(truncatingIfNeeded: clients[c].input.count)
+            if !hasLineEnd { return false }
+        }
+        var rejection: Rejection?
+        let step = clients[c].input.withReadable { bytes in
+            do throws(Rejection) {
+                return try RequestParser.parse(bytes, into: &requestHead, limits: headLimits)
+            } catch {
+                rejection = error
+                return .complete
+            }
+        }
+        if step == .needMore {
+            clients[c].scanned = Int32(truncatingIfNeeded: clients[c].input.count)
+            if clients[c].phase == .idle {
+                leaveIdle(c)
+                clients[c].phase = .head
+                clients[c].waiting = .head
+                clientTimers.arm(c, at: now + times.requestHeader)
+            }
+            return false
+        }
+        clients[c].scanned = 0
+        if clients[c].phase == .idle { leaveIdle(c) }
+        clients[c].phase = .exchange
+        counters.requests &+= 1
+        openExchange(c)
+        if let rejection { refuse(c, .rejected(rejection)) } else { route(c) }
+        return true
+    }
+
+    /// Resets what belongs to one exchange.
+    @inline(__always)
+    private mutating func openExchange(_ c: Int32) {
+        clients[c].id = RequestID(high: random.next(), low: random.next())
+        clients[c].openedAt = now
+        clients[c].sentAt = .never
+        clients[c].answeredAt = .never
+        clients[c].bytesIn = 0
+        clients[c].bytesOut = 0
+        clients[c].tried = TriedEndpoints()
+        clients[c].outcome = .ok
+        clients[c].status = 0
+        clients[c].upstream = -1
+        clients[c].service = -1
+        clients[c].endpoint = -1
+        clients[c].avoidsPool = false
+        clients[c].canReplay = true
+        clients[c].prefersJSON = false
+        clients[c].toldClose = false
+        clients[c].method = .other
+        clients[c].requestBody = BodyProgress()
+        clients[c].responseBody = BodyProgress()
+    }
+
+    /// A head did not come in time.
+    mutating func timeOutHead(_ c: Int32) {
+        openExchange(c)
+        refuse(c, .headTimeout)
+    }
+
+    /// Refuses a message that is no request.
+    private mutating func refuse(_ c: Int32, _ outcome: Outcome) {
+        clients[c].exchange = Exchange(Exchange.Opening(keepsClient: false))
+        // Only what a broken head has told reliably: nothing. The method decides whether a body may be sent.
+        clients[c].clientCloses = false
+        if log.isOn {
+            if !clients[c].record.hasMemory { buffers.supply(&clients[c].record, .head) }
+            AccessRecord.begin(&clients[c].record, peer: clients[c].peer.ip)
+        }
+        perform(clients[c].exchange.failed(outcome), c)
+    }
+
+    /// Finds out what becomes of the request whose head is at hand.
+    private mutating func route(_ c: Int32) {
+        clients[c].method = requestHead.method
+        clients[c].isHTTP10 = requestHead.isHTTP10
+        clients[c].clientCloses = requestHead.isHTTP10 || requestHead.connection.close
+        if !requestHead.noted.accept.isEmpty {
+            clients[c].prefersJSON = clients[c].input.withReadable {
+                Accept.prefersJSON($0, requestHead.noted.accept)
+            }
+        }
+        var hasBody = requestHead.framing != .none
+        let verdict = decide(c)
+        if log.isOn { beginRecord(c, verdict) }
+        if case .forward(let service) = verdict.result {
+            clients[c].exchange = Exchange(opening(hasBody: hasBody))
+            return forward(c, to: service)
+        }
+        var location = ByteBuffer()
+        if case .redirect(let index) = verdict.result { location = self.location(c, routes.redirects[index]) }
+        clients[c].input.consume(requestHead.byteCount)
+        // A body that is all there can be passed over, so that the connection may go on.
+        if case .length(let count) = requestHead.framing, count <= UInt64(clients[c].input.count) {
+            clients[c].input.consume(Int(count))
+            hasBody = false
+        }
+        clients[c].exchange = Exchange(opening(hasBody: hasBody))
+        switch verdict.result {
+        case .forward: break
+        case .answer(let outcome): perform(clients[c].exchange.failed(outcome), c)
+        case .redirect(let index):
+            _ = clients[c].exchange.failed(.redirected)
+            answer(c, .redirected, status: routes.redirects[index].status, location: location)
+        }
+    }
+
+    private mutating func beginRecord(_ c: Int32, _ verdict: Verdict) {
+        if !clients[c].record.hasMemory { buffers.supply(&clients[c].record, .head) }
+        clients[c].input.withReadable { bytes in
+            AccessRecord.begin(&clients[c].record, requestHead, bytes, peer: clients[c].peer.ip)
+        }
+        if let route = verdict.route { AccessRecord.append(route: routes.names[route], to: &clients[c].record) }
+        if case .forward(let service) = verdict.result {
+            AccessRecord.append(service: directory.services[service].name, to: &clients[c].record)
+        }
+    }
+
+    private func opening(hasBody: Bool) -> Exchange.Opening {
+        Exchange.Opening(
+            hasBody: hasBody,
+            // A proxy does not keep HTTP/1.0 clients: too many between us misunderstood `keep-alive` (RFC 9112 §9.3).
+            keepsClient: !requestHead.isHTTP10 && !requestHead.connection.close && !isDraining,
+            expectsContinue: requestHead.expectsContinue, isHTTP10: requestHead.isHTTP10,
+            asksUpgrade: !requestHead.upgrade.isEmpty, isIdempotent: requestHead.method.isIdempotent)
+    }
+
+    /// What becomes of a request.
+    private struct Verdict {
+        enum Result {
+            case forward(Int32)
+            case answer(Outcome)
+            case redirect(Int)
+        }
+        var result: Result
+        var route: Int?
+
+        init(_ result: Result, route: Int? = nil) {
+            self.result = result
+            self.route = route
+        }
+    }
+
+    private mutating func decide(_ c: Int32) -> Verdict {
+        switch requestHead.method {
+        case .connect: return Verdict(.answer(.rejected(.connectRefused)))
+        case .trace: return Verdict(.answer(.rejected(.traceRefused)))
+        case .options:
+            // For the server as a whole, or not to go further (RFC 9110 §9.3.7, §7.6.2).
+            if requestHead.target.form == .asterisk || requestHead.maxForwards == 0 {
+                return Verdict(.answer(.answeredLocally))
+            }
+        case .get, .head, .post, .put, .delete, .patch, .other: break
+        }
+        guard requestHead.ownHops < Self.ownHopsMax else { return Verdict(.answer(.rejected(.loop))) }
+        if limits.bodyBytes > 0, case .length(let count) = requestHead.framing, count > limits.bodyBytes {
+            return Verdict(.answer(.rejected(.bodyTooLarge)))
+        }
+        let match = clients[c].input.withReadable { bytes in
+            let target = requestHead.target
+            let host = bytes.extracting(requestHead.authority.host.range)
+            if target.pathAndQuery.isEmpty {
+                let slash: [1 of UInt8] = [ASCII.slash]
+                return routes.table.match(host: host, path: slash.span)
+            }
+            return routes.table.match(host: host, path: bytes.extracting(target.path.range))
+        }
+        switch match {
+        case .noHost, .noPath: return Verdict(.answer(.noRoute))
+        case .ambiguousPath: return Verdict(.answer(.rejected(.ambiguousPath)))
+        case .route(let route):
+            switch routes.target(route) {
+            case .forward(let first, let count, let totalWeight):
+                let service = routes.service(first: first, count: count, totalWeight: totalWeight, random: &random)
+                return Verdict(.forward(service), route: route)
+            case .redirect(let index): return Verdict(.redirect(Int(index)), route: route)
+            case .nowhere: return Verdict(.answer(.noEndpoint), route: route)
+            }
+        }
+    }
+
+    /// How often a request may pass through us before it is taken for a loop.
+    private static var ownHopsMax: Int { 4 }
+
+    /// Rewrites the head for the upstream, with as much of the body as is there, and sends it off.
+    private mutating func forward(_ c: Int32, to service: Int32) {
+        let framing = requestHead.framing
+        let need = requestHead.byteCount + HeadWriter.requestGrowthMax + Authority.bytesMax * 2
+        if framing == .none, need <= BufferPool.headCapacity {
+            buffers.supply(&clients[c].requestOut, .head)
+        } else {
+            buffers.supply(&clients[c].requestOut, need <= BufferPool.streamCapacity / 2 ? .stream : .largeHead)
+            clients[c].requestOut.clear()
+        }
+        let forwarding = Forwarding(client: clients[c].peer.ip, id: clients[c].id)
+        clients[c].input.withReadable { bytes in
+            HeadWriter.write(requestHead, bytes, forwarding: forwarding, into: &clients[c].requestOut)
+        }
+        clients[c].input.consume(requestHead.byteCount)
+        clients[c].requestBody = BodyProgress(framing, emitsChunks: framing == .chunked)
+        clients[c].service = service
+        directory.services[service].inFlight &+= 1
+        connect(c)
+    }
+
+    /// Tells the client that it may send its body (RFC 9110 §15.2.1).
+    mutating func writeContinue(_ c: Int32) {
+        if !clients[c].responseOut.hasMemory { buffers.supply(&clients[c].responseOut, .head) }
+        clients[c].responseOut.append("HTTP/1.1 100 Continue\r\n\r\n")
+    }
+
+    /// Where a redirect points for the request at hand.
+    private func location(_ c: Int32, _ redirect: Redirect) -> ByteBuffer {
+        let target = requestHead.target.pathAndQuery
+        var location = ByteBuffer(capacity: redirect.location.utf8.count + Int(target.count) + 1)
+        location.append(utf8: redirect.location)
+        guard redirect.appendsPath else { return location }
+        clients[c].input.withReadable { location.append($0, target) }
+        if target.isEmpty { location.append(ASCII.slash) }
+        return location
+    }
+}

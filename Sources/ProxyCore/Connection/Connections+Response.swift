@@ -1,0 +1,468 @@
+// How does the answer get to the client? Head and first body bytes in one send; the rest only as fast as the client
+// reads. Where the framing stays the same, the head is rewritten in place before a body that is not copied.
+
+extension Connections {
+    /// Moves what can be moved of the response. Whether the exchange still stands.
+    mutating func pumpResponse(_ c: Int32) -> Bool {
+        var budget = Self.bytesPerTurn
+        while true {
+            if !clients[c].responseOut.isEmpty {
+                let before = clients[c].responseOut.count
+                guard sendResponse(c) else { return false }
+                if !clients[c].responseOut.isEmpty { return true }
+                budget &-= before
+            }
+            switch clients[c].exchange.response {
+            case .connecting, .tunnel, .complete: return true
+            case .answered:
+                perform(clients[c].exchange.responseBodyEnded(), c)
+                return false
+            case .awaiting:
+                switch readResponseHead(c) {
+                case .moved: break
+                case .nothing: return true
+                case .gone: return false
+                }
+            case .relaying:
+                if clients[c].responseBody.isEnded {
+                    perform(clients[c].exchange.responseBodyEnded(), c)
+                    return false
+                }
+                if budget <= 0 {
+                    addPending(c)
+                    return true
+                }
+                if let fill = spliceResponse(c, &budget) {
+                    switch fill {
+                    case .moved: continue
+                    case .nothing: return true
+                    case .gone: return false
+                    }
+                }
+                switch fillResponse(c) {
+                case .moved: break
+                case .nothing: return true
+                case .gone: return false
+                }
+            }
+        }
+    }
+
+    /// Sends what is ready. Whether the connection still stands.
+    @inline(__always)
+    private mutating func sendResponse(_ c: Int32) -> Bool {
+        if !clients[c].isWritable { return true }
+        switch clients[c].socket.send(&clients[c].responseOut) {
+        case .bytes(let n):
+            clients[c].moved = true
+            clients[c].bytesOut &+= UInt64(n)
+            if !clients[c].responseOut.isEmpty { clients[c].isWritable = false }
+        case .wouldBlock: clients[c].isWritable = false
+        case .end, .broken:
+            clientBroke(c)
+            return false
+        }
+        return true
+    }
+
+    // MARK: The head
+
+    /// Reads the response's head, and passes it on when it is complete.
+    private mutating func readResponseHead(_ c: Int32) -> Fill {
+        let u = clients[c].upstream
+        if u < 0 { return .nothing }
+        if !upstreams[u].input.isEmpty, upstreams[u].scanned == 0 {
+            switch parseResponseHead(c, u) {
+            case .nothing: break
+            case .moved: return .moved
+            case .gone: return .gone
+            }
+        }
+        while upstreams[u].isReadable {
+            if !upstreams[u].input.hasMemory {
+                buffers.supply(&upstreams[u].input, .stream)
+            } else if upstreams[u].input.writableCount == 0 {
+                guard upstreams[u].input.capacity < buffers.largeHeadCapacity else {
+                    return malformed(c, .headerTooLarge)
+                }
+                buffers.grow(&upstreams[u].input, to: .largeHead)
+            }
+            let room = upstreams[u].input.writableCount
+            switch upstreams[u].socket.receive(into: &upstreams[u].input) {
+            case .bytes(let n):
+                if n < room { upstreams[u].isReadable = false }
+                upstreams[u].hasSpoken = true
+                switch parseResponseHead(c, u) {
+                case .nothing: break
+                case .moved: return .moved
+                case .gone: return .gone
+                }
+            case .wouldBlock: upstreams[u].isReadable = false
+            case .end, .broken:
+                upstreamGone(c)
+                return .gone
+            }
+        }
+        return .nothing
+    }
+
+    private mutating func malformed(_ c: Int32, _ rejection: Rejection) -> Fill {
+        perform(clients[c].exchange.upstreamMalformed(rejection), c)
+        return .gone
+    }
+
+    /// Looks for a complete head in the upstream's bytes.
+    private mutating func parseResponseHead(_ c: Int32, _ u: Int32) -> Fill {
+        let scanned = Int(upstreams[u].scanned)
+        if scanned > 0, upstreams[u].input.writableCount > 0 {
+            let hasLineEnd = upstreams[u].input.withReadable { Scan.firstControl($0, from: scanned &- 1) < $0.count }
+            upstreams[u].scanned = Int32(truncatingIfNeeded: upstreams[u].input.count)
+            if !hasLineEnd { return .nothing }
+        }
+        let method = clients[c].method
+        var rejection: Rejection?
+        let step = upstreams[u].input.withReadable { bytes in
+            do throws(Rejection) {
+                return try ResponseParser.parse(bytes, into: &responseHead, answering: method, limits: headLimits)
+            } catch {
+                rejection = error
+                return .complete
+            }
+        }
+        if let rejection { return malformed(c, rejection) }
+        if step == .needMore {
+            upstreams[u].scanned = Int32(truncatingIfNeeded: upstreams[u].input.count)
+            return .nothing
+        }
+        upstreams[u].scanned = 0
+        return responseHeadArrived(c, u)
+    }
+
+    private mutating func responseHeadArrived(_ c: Int32, _ u: Int32) -> Fill {
+        let action = clients[c].exchange.responseHeadArrived(
+            status: responseHead.status, offersUpgrade: responseHead.status == 101 && offersUpgrade(c, u))
+        switch action {
+        case .relayInterim:
+            relayInterim(c, u)
+            return .moved
+        case .dropInterim:
+            upstreams[u].input.consume(responseHead.byteCount)
+            return .moved
+        case .openTunnel:
+            relayInterim(c, u)
+            openTunnel(c)
+            return .gone
+        case .relayHead:
+            relayHead(c, u)
+            return .moved
+        case .wait, .connect, .sendRequest, .answer, .cut, .abandon, .finish:
+            perform(action, c)
+            return .gone
+        }
+    }
+
+    /// Whether a 101 names exactly what the client asked for. What it asked for stands in the request that was sent,
+    /// which is still whole: an upgrade has no body.
+    private func offersUpgrade(_ c: Int32, _ u: Int32) -> Bool {
+        guard responseHead.connection.upgrade, !responseHead.upgrade.isEmpty, clients[c].canReplay else { return false }
+        return upstreams[u].input.withReadable { answer in
+            clients[c].requestOut.withAppended { request in
+                RequestParser.upgradeIsOffered(request, answer, responseHead.upgrade)
+            }
+        }
+    }
+
+    /// Rewrites the head at hand and puts it behind what goes out to the client.
+    private mutating func relayInterim(_ c: Int32, _ u: Int32) {
+        writeResponseHead(c, u, framing: .none, id: responseHead.status == 101)
+        if !clients[c].responseOut.hasMemory {
+            let isSmall = headScratch.count <= BufferPool.headCapacity
+            buffers.supply(&clients[c].responseOut, isSmall ? .head : .largeHead)
+        } else {
+            clients[c].responseOut.clear()
+        }
+        if clients[c].responseOut.writableCount < headScratch.count {
+            buffers.grow(&clients[c].responseOut, to: .largeHead)
+        }
+        _ = clients[c].responseOut.append(from: headScratch)
+        upstreams[u].input.consume(responseHead.byteCount)
+    }
+
+    /// Writes the head at hand, as the client shall see it, into the scratch buffer.
+    private mutating func writeResponseHead(_ c: Int32, _ u: Int32, framing: BodyFraming, id: Bool) {
+        let need = responseHead.byteCount + HeadWriter.responseGrowthMax
+        if need > headScratch.capacity { headScratch = ByteBuffer(capacity: need) }
+        headScratch.clear()
+        clients[c].toldClose = id && !clients[c].exchange.keepsClient && responseHead.status != 101
+        let terms = HeadWriter.ResponseTerms(
+            framing: framing, id: id ? clients[c].id : nil, closes: clients[c].toldClose)
+        upstreams[u].input.withReadable { bytes in
+            HeadWriter.write(responseHead, bytes, terms: terms, date: date, into: &headScratch)
+        }
+    }
+
+    /// Passes the final head on, and notes how the body will come.
+    private mutating func relayHead(_ c: Int32, _ u: Int32) {
+        clients[c].status = UInt16(truncatingIfNeeded: responseHead.status)
+        clients[c].answeredAt = now
+        clients[c].moved = true
+        clients[c].canReplay = false
+        if isDraining { clients[c].exchange.endsConnection() }
+
+        var framing = responseHead.framing
+        if framing == .chunked || framing == .untilClose {
+            framing = clients[c].isHTTP10 ? .untilClose : .chunked
+        }
+        clients[c].responseBody = BodyProgress(responseHead.framing, emitsChunks: framing == .chunked)
+        if responseHead.connection.close || responseHead.isHTTP10 || responseHead.framing == .untilClose {
+            upstreams[u].mustClose = true
+        }
+        upstreams[u].idleSeconds = responseHead.keepAliveSeconds ?? 0
+        // Nothing may follow an answer whose end only the connection's end marks.
+        if framing == .untilClose { clients[c].exchange.endsConnection() }
+
+        writeResponseHead(c, u, framing: framing, id: true)
+        upstreams[u].input.consume(responseHead.byteCount)
+        var isPlain = false
+        switch responseHead.framing {
+        case .none, .length: isPlain = true
+        case .chunked, .untilClose: break
+        }
+        if isPlain, headScratch.count <= upstreams[u].input.headroom, !clients[c].responseOut.hasMemory {
+            sendInPlace(c, u)
+        } else {
+            copyHead(c)
+        }
+        if clients[c].responseBody.isEnded { endOfResponse(c, u) }
+    }
+
+    /// Head before body, in the upstream's own buffer, which becomes the client's.
+    @inline(__always)
+    private mutating func sendInPlace(_ c: Int32, _ u: Int32) {
+        let remaining = clients[c].responseBody.remaining
+        if UInt64(upstreams[u].input.count) > remaining {
+            // More than was announced: those bytes answer nothing that we asked (RFC 9112 §9.3).
+            upstreams[u].mustClose = true
+            upstreams[u].input.truncate(to: Int(remaining))
+        }
+        let n = upstreams[u].input.count
+        clients[c].responseBody.remaining = remaining &- UInt64(n)
+        clients[c].responseBody.byteCount = UInt64(n)
+        if clients[c].responseBody.remaining == 0 { clients[c].responseBody.isEnded = true }
+        upstreams[u].input.prepend(headScratch)
+        swap(&upstreams[u].input, &clients[c].responseOut)
+    }
+
+    /// The head into a buffer of its own, to which the body is appended.
+    private mutating func copyHead(_ c: Int32) {
+        let isLarge = headScratch.count > BufferPool.streamCapacity / 2
+        if clients[c].responseOut.hasMemory, clients[c].responseOut.capacity < BufferPool.streamCapacity || isLarge {
+            buffers.reclaim(&clients[c].responseOut)
+        }
+        if !clients[c].responseOut.hasMemory {
+            buffers.supply(&clients[c].responseOut, isLarge ? .largeHead : .stream)
+        }
+        clients[c].responseOut.clear()
+        if clients[c].responseOut.writableCount < headScratch.count {
+            buffers.grow(&clients[c].responseOut, to: .largeHead)
+        }
+        _ = clients[c].responseOut.append(from: headScratch)
+        if !clients[c].responseBody.isEnded { _ = takeResponse(c) }
+    }
+
+    // MARK: The body
+
+    /// Brings more of the body into the outgoing buffer, which is empty.
+    private mutating func fillResponse(_ c: Int32) -> Fill {
+        let u = clients[c].upstream
+        if !clients[c].responseOut.hasMemory {
+            buffers.supply(&clients[c].responseOut, .stream)
+        } else {
+            clients[c].responseOut.clear(
+                headroom: clients[c].responseOut.capacity >= BufferPool.streamCapacity ? Self.frameHeadroom : 0)
+        }
+        if !upstreams[u].input.isEmpty {
+            switch takeResponse(c) {
+            case .moved: return .moved
+            case .gone: return .gone
+            case .nothing: break
+            }
+        }
+        guard upstreams[u].isReadable else { return .nothing }
+        switch clients[c].responseBody.framing {
+        case .length: return readPlain(c, u)
+        case .untilClose: return readUntilClose(c, u)
+        case .chunked: return readChunks(c, u)
+        case .none:
+            endOfResponse(c, u)
+            return .moved
+        }
+    }
+
+    /// What lies free before data that a chunk's size may be put before.
+    private static var frameHeadroom: Int { 32 }
+
+    private mutating func readPlain(_ c: Int32, _ u: Int32) -> Fill {
+        let room = clients[c].responseOut.writableCount
+        switch upstreams[u].socket.receive(into: &clients[c].responseOut) {
+        case .bytes(let n):
+            if n < room { upstreams[u].isReadable = false }
+            countResponse(c, u, n)
+            return .moved
+        case .wouldBlock:
+            upstreams[u].isReadable = false
+            return .nothing
+        case .end, .broken:
+            upstreamGone(c)
+            return .gone
+        }
+    }
+
+    /// Counts `n` bytes that were appended to the outgoing buffer, and drops those beyond the body's end.
+    @inline(__always)
+    private mutating func countResponse(_ c: Int32, _ u: Int32, _ n: Int) {
+        clients[c].moved = true
+        let remaining = clients[c].responseBody.remaining
+        if UInt64(n) > remaining {
+            upstreams[u].mustClose = true
+            let excess = n &- Int(remaining)
+            clients[c].responseOut.truncate(to: clients[c].responseOut.count &- excess)
+        }
+        let taken = min(UInt64(n), remaining)
+        clients[c].responseBody.byteCount &+= taken
+        clients[c].responseBody.remaining = remaining &- taken
+        if taken == remaining { endOfResponse(c, u) }
+    }
+
+    private mutating func readUntilClose(_ c: Int32, _ u: Int32) -> Fill {
+        // Room for the line end behind the data.
+        let limit = clients[c].responseOut.writableCount - 8
+        switch upstreams[u].socket.receive(into: &clients[c].responseOut, limit: limit) {
+        case .bytes(let n):
+            if n < limit { upstreams[u].isReadable = false }
+            clients[c].moved = true
+            clients[c].responseBody.byteCount &+= UInt64(n)
+            if clients[c].responseBody.emitsChunks { frame(c, n) }
+            return .moved
+        case .wouldBlock:
+            upstreams[u].isReadable = false
+            return .nothing
+        case .end:
+            if clients[c].responseBody.emitsChunks { clients[c].responseOut.append("0\r\n\r\n") }
+            upstreams[u].mustClose = true
+            endOfResponse(c, u)
+            return .moved
+        case .broken:
+            // A reset is no end (RFC 9112 §8).
+            upstreamGone(c)
+            return .gone
+        }
+    }
+
+    /// Makes the `n` bytes that the outgoing buffer holds a chunk.
+    private mutating func frame(_ c: Int32, _ n: Int) {
+        headScratch.clear()
+        headScratch.append(hex: UInt64(n))
+        headScratch.append("\r\n")
+        clients[c].responseOut.prepend(headScratch)
+        clients[c].responseOut.append("\r\n")
+    }
+
+    private mutating func readChunks(_ c: Int32, _ u: Int32) -> Fill {
+        if !upstreams[u].input.hasMemory {
+            buffers.supply(&upstreams[u].input, .stream)
+        } else if upstreams[u].input.isEmpty {
+            upstreams[u].input.clear()
+        } else if upstreams[u].input.writableCount == 0 {
+            guard upstreams[u].input.headroom > 0 else { return malformed(c, .headerTooLarge) }
+            upstreams[u].input.compact()
+        }
+        let room = upstreams[u].input.writableCount
+        switch upstreams[u].socket.receive(into: &upstreams[u].input) {
+        case .bytes(let n):
+            if n < room { upstreams[u].isReadable = false }
+            clients[c].moved = true
+            return takeResponse(c) == .gone ? .gone : .moved
+        case .wouldBlock:
+            upstreams[u].isReadable = false
+            return .nothing
+        case .end, .broken:
+            upstreamGone(c)
+            return .gone
+        }
+    }
+
+    /// Moves body bytes that lie in the upstream's buffer behind what goes out to the client.
+    private mutating func takeResponse(_ c: Int32) -> Fill {
+        let u = clients[c].upstream
+        switch clients[c].responseBody.framing {
+        case .length:
+            let n = clients[c].responseOut.append(from: upstreams[u].input)
+            if n == 0 { return .nothing }
+            upstreams[u].input.consume(n)
+            countResponse(c, u, n)
+            return .moved
+        case .untilClose:
+            let limit = clients[c].responseOut.writableCount - 64
+            let n = min(upstreams[u].input.count, limit)
+            guard n > 0 else { return .nothing }
+            if clients[c].responseBody.emitsChunks {
+                clients[c].responseOut.append(hex: UInt64(n))
+                clients[c].responseOut.append("\r\n")
+            }
+            _ = clients[c].responseOut.append(from: upstreams[u].input, limit: n)
+            if clients[c].responseBody.emitsChunks { clients[c].responseOut.append("\r\n") }
+            upstreams[u].input.consume(n)
+            clients[c].responseBody.byteCount &+= UInt64(n)
+            return .moved
+        case .chunked:
+            switch BodyCoder.recode(
+                &clients[c].responseBody, from: &upstreams[u].input, to: &clients[c].responseOut, trailers: &trailers)
+            {
+            case .malformed(let rejection):
+                // What was decoded before the fault was well-formed, but goes nowhere any more: the body is cut.
+                return malformed(c, rejection)
+            case .moved:
+                if clients[c].responseBody.isEnded { endOfResponse(c, u) }
+                return .moved
+            case .needInput, .needRoom: return .nothing
+            }
+        case .none: return .nothing
+        }
+    }
+
+    /// All of the response was read. The upstream connection is free, whether or not the client has read it all.
+    @inline(__always)
+    mutating func endOfResponse(_ c: Int32, _ u: Int32) {
+        clients[c].responseBody.isEnded = true
+        if !upstreams[u].input.isEmpty { upstreams[u].mustClose = true }
+        // An early answer ends the upload: nobody wants the rest.
+        releaseUpstream(c)
+        if clients[c].exchange.request == .complete { buffers.reclaim(&clients[c].requestOut) }
+    }
+
+    // MARK: Answers of our own
+
+    /// Answers in the upstream's place.
+    mutating func answer(_ c: Int32, _ outcome: Outcome, status: Int? = nil, location: consuming ByteBuffer = ByteBuffer()) {
+        clients[c].outcome = outcome
+        let code = status ?? outcome.status ?? 500
+        clients[c].status = UInt16(truncatingIfNeeded: code)
+        clients[c].answeredAt = now
+        clients[c].toldClose = !clients[c].exchange.keepsClient || isDraining
+        if isDraining { clients[c].exchange.endsConnection() }
+        if outcome.isRejection { counters.rejected &+= 1 }
+        buffers.reclaim(&clients[c].requestOut)
+        let need = Answer.bytesMax + location.count
+        if clients[c].responseOut.hasMemory, clients[c].responseOut.writableCount < need {
+            buffers.grow(&clients[c].responseOut, to: .largeHead)
+        } else if !clients[c].responseOut.hasMemory {
+            buffers.supply(&clients[c].responseOut, need <= BufferPool.headCapacity ? .head : .largeHead)
+        }
+        let answer = Answer(
+            outcome: outcome, status: code, id: clients[c].id, isHead: clients[c].method == .head,
+            prefersJSON: clients[c].prefersJSON, closes: clients[c].toldClose)
+        answer.write(into: &clients[c].responseOut, date: date, location: location)
+        if pumpResponse(c) { rest(c) }
+    }
+}

@@ -1,0 +1,51 @@
+// What if there is not enough? Descriptors, memory and slots are given up in order of worth: what is only kept for
+// later goes first, and what cannot be served at all is turned away at once rather than left to wait.
+
+extension Connections {
+    /// Client connections that the process may have; 0: as many as there are descriptors for.
+    var connectionsMax: Int { limits.connections }
+
+    /// Notes that descriptors or memory ran out.
+    mutating func noteExhaustion() { counters.exhaustions &+= 1 }
+
+    /// Notes that a connection was turned away.
+    mutating func noteShed() { counters.shedConnections &+= 1 }
+
+    /// Frees a descriptor. Whether one could be freed.
+    mutating func makeRoom() -> Bool { closeSomeIdleUpstream() || closeOldestIdle() }
+
+    /// Frees a client's place. Whether one could be freed.
+    mutating func makeRoomForClient() -> Bool { closeOldestIdle() }
+
+    /// Client connections opened less those closed, since ``takeOpenChange()`` was last called.
+    var openSinceReport: Int { clients.count - reportedOpen }
+
+    /// How the number of client connections changed since the last call.
+    mutating func takeOpenChange() -> Int {
+        let change = openSinceReport
+        reportedOpen = clients.count
+        return change
+    }
+
+    /// Whether no client is connected.
+    var isEmpty: Bool { clients.count == 0 }
+
+    /// Closes all pooled connections: nobody will want them.
+    mutating func closeAllIdleUpstreams() { while closeSomeIdleUpstream() {} }
+
+    /// Ends everything at once, and tells what was cut.
+    mutating func endAll() -> WorkerReport {
+        var report = WorkerReport()
+        for c in 0..<clients.slotCount where clients.isUsed(c) {
+            if clients[c].phase == .exchange {
+                if clients[c].exchange.wasTunnel { report.cutTunnels += 1 } else { report.cutExchanges += 1 }
+                clients[c].outcome = .drained
+                discardUpstream(c)
+            }
+            closeClient(c)
+        }
+        closeAllIdleUpstreams()
+        report.counters = counters
+        return report
+    }
+}

@@ -1,0 +1,141 @@
+// What moves after a 101? Bytes, both ways, not looked at; each side may end by itself. RFC 9110 §7.8.
+
+extension Connections {
+    /// The upstream has switched protocols, and its 101 is on its way out.
+    mutating func openTunnel(_ c: Int32) {
+        clients[c].status = 101
+        clients[c].answeredAt = now
+        clients[c].moved = true
+        upstreams[clients[c].upstream].mustClose = true
+        buffers.reclaim(&clients[c].requestOut)
+        counters.openTunnels &+= 1
+        // What the client has sent behind its request lies in the input; it was held back until now.
+        pumpTunnel(c)
+    }
+
+    /// Moves what can be moved both ways.
+    mutating func pumpTunnel(_ c: Int32) {
+        let u = clients[c].upstream
+        var budget = Self.bytesPerTurn
+        var isUpwardMoving = true
+        var isDownwardMoving = true
+        while isUpwardMoving || isDownwardMoving {
+            if isUpwardMoving {
+                switch pumpUpwards(c, u, &budget) {
+                case .moved: break
+                case .nothing: isUpwardMoving = false
+                case .gone: return
+                }
+            }
+            if isDownwardMoving {
+                switch pumpDownwards(c, u, &budget) {
+                case .moved: break
+                case .nothing: isDownwardMoving = false
+                case .gone: return
+                }
+            }
+            if budget <= 0 {
+                addPending(c)
+                break
+            }
+        }
+        let isOver =
+            clients[c].hasEnded && upstreams[u].hasEnded && clients[c].requestOut.isEmpty
+            && clients[c].responseOut.isEmpty
+        if isOver {
+            clients[c].outcome = .tunnelClosed
+            return perform(clients[c].exchange.responseBodyEnded(), c)
+        }
+        rest(c)
+    }
+
+    private mutating func pumpUpwards(_ c: Int32, _ u: Int32, _ budget: inout Int) -> Fill {
+        if !clients[c].requestOut.isEmpty {
+            if !upstreams[u].isWritable { return .nothing }
+            switch upstreams[u].socket.send(&clients[c].requestOut) {
+            case .bytes: clients[c].moved = true
+            case .wouldBlock: break
+            case .end, .broken: return endTunnel(c)
+            }
+            if !clients[c].requestOut.isEmpty {
+                upstreams[u].isWritable = false
+                return .nothing
+            }
+            if clients[c].hasEnded { upstreams[u].socket.shutdownSending() }
+        }
+        if !clients[c].input.isEmpty {
+            // Whole buffers change hands; the input's memory is given back with the bytes.
+            buffers.reclaim(&clients[c].requestOut)
+            swap(&clients[c].input, &clients[c].requestOut)
+            clients[c].requestBody.byteCount &+= UInt64(clients[c].requestOut.count)
+            return .moved
+        }
+        guard clients[c].isReadable, !clients[c].hasEnded else { return .nothing }
+        if !clients[c].requestOut.hasMemory { buffers.supply(&clients[c].requestOut, .stream) }
+        clients[c].requestOut.clear()
+        let room = clients[c].requestOut.writableCount
+        switch clients[c].socket.receive(into: &clients[c].requestOut) {
+        case .bytes(let n):
+            if n < room { clients[c].isReadable = false }
+            clients[c].moved = true
+            clients[c].requestBody.byteCount &+= UInt64(n)
+            budget &-= n
+            return .moved
+        case .wouldBlock: clients[c].isReadable = false
+        case .end:
+            clients[c].isReadable = false
+            clients[c].hasEnded = true
+            upstreams[u].socket.shutdownSending()
+        case .broken: return endTunnel(c)
+        }
+        return .nothing
+    }
+
+    private mutating func pumpDownwards(_ c: Int32, _ u: Int32, _ budget: inout Int) -> Fill {
+        if !clients[c].responseOut.isEmpty {
+            if !clients[c].isWritable { return .nothing }
+            switch clients[c].socket.send(&clients[c].responseOut) {
+            case .bytes(let n):
+                clients[c].moved = true
+                clients[c].bytesOut &+= UInt64(n)
+            case .wouldBlock: break
+            case .end, .broken: return endTunnel(c)
+            }
+            if !clients[c].responseOut.isEmpty {
+                clients[c].isWritable = false
+                return .nothing
+            }
+            if upstreams[u].hasEnded { clients[c].socket.shutdownSending() }
+        }
+        if !upstreams[u].input.isEmpty {
+            buffers.reclaim(&clients[c].responseOut)
+            swap(&upstreams[u].input, &clients[c].responseOut)
+            return .moved
+        }
+        guard upstreams[u].isReadable, !upstreams[u].hasEnded else { return .nothing }
+        if !clients[c].responseOut.hasMemory { buffers.supply(&clients[c].responseOut, .stream) }
+        clients[c].responseOut.clear()
+        let room = clients[c].responseOut.writableCount
+        switch upstreams[u].socket.receive(into: &clients[c].responseOut) {
+        case .bytes(let n):
+            if n < room { upstreams[u].isReadable = false }
+            clients[c].moved = true
+            budget &-= n
+            return .moved
+        case .wouldBlock: upstreams[u].isReadable = false
+        case .end:
+            upstreams[u].isReadable = false
+            upstreams[u].hasEnded = true
+            clients[c].socket.shutdownSending()
+        case .broken: return endTunnel(c)
+        }
+        return .nothing
+    }
+
+    /// One side broke, so both end.
+    private mutating func endTunnel(_ c: Int32) -> Fill {
+        clients[c].outcome = .tunnelClosed
+        perform(clients[c].exchange.failed(.tunnelClosed), c)
+        return .gone
+    }
+}

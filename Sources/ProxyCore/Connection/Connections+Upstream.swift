@@ -1,0 +1,151 @@
+// Who answers this request? An endpoint is chosen, a connection taken from its pool or made, and given back or closed
+// when the exchange no longer needs it.
+
+extension Connections {
+    /// Finds a connection for the exchange's next attempt.
+    mutating func connect(_ c: Int32) {
+        let service = clients[c].service
+        guard let endpoint = directory.pick(service: service, tried: clients[c].tried, random: &random) else {
+            return perform(clients[c].exchange.failed(.noEndpoint), c)
+        }
+        clients[c].endpoint = endpoint
+        clients[c].tried.insert(endpoint)
+        clients[c].exchange.attemptBegan()
+        if !clients[c].avoidsPool {
+            let u = takePooled(endpoint, mustBeAlive: !clients[c].method.isIdempotent)
+            if u >= 0 { return attach(u, c) }
+        }
+        startConnecting(c, endpoint)
+    }
+
+    /// Joins a connected upstream and a client, and sends the request.
+    private mutating func attach(_ u: Int32, _ c: Int32) {
+        upstreams[u].client = c
+        upstreams[u].state = .active
+        clients[c].upstream = u
+        directory.endpoints[upstreams[u].endpoint].inFlight &+= 1
+        perform(clients[c].exchange.connected(), c)
+    }
+
+    private mutating func startConnecting(_ c: Int32, _ endpoint: Int32) {
+        for isLastTry in [false, true] {
+            switch Socket.connecting(to: directory.endpoints[endpoint].address) {
+            case .started(let socket): return awaitConnection(c, endpoint, socket)
+            case .failed(let failure): return connectFailed(c, failure)
+            case .exhausted:
+                counters.exhaustions &+= 1
+                // What is only kept for later gives way to what is wanted now.
+                if isLastTry || !(closeSomeIdleUpstream() || closeOldestIdle()) {
+                    return perform(clients[c].exchange.failed(.overloaded), c)
+                }
+            }
+        }
+    }
+
+    private mutating func awaitConnection(_ c: Int32, _ endpoint: Int32, _ socket: consuming Socket) {
+        guard let id = upstreams.insert(UpstreamConnection(socket: socket, endpoint: endpoint)) else {
+            return perform(clients[c].exchange.failed(.overloaded), c)
+        }
+        let u = id.index
+        upstreamTimers.reserve(Int(upstreams.slotCount))
+        directory.endpoints[endpoint].connections &+= 1
+        upstreams[u].client = c
+        clients[c].upstream = u
+        guard poller.add(upstreams[u].socket, Token(.upstream, id)) else {
+            discardUpstream(c)
+            return perform(clients[c].exchange.failed(.overloaded), c)
+        }
+        upstreamTimers.arm(u, at: now + directory.services[clients[c].service].connectTimeout)
+        rest(c)
+    }
+
+    /// The poller saw something of a connection that is being made.
+    mutating func connectingReady(_ u: Int32, _ readiness: Readiness) {
+        let c = upstreams[u].client
+        if readiness.isBroken {
+            let failure = upstreams[u].socket.connectFailure() ?? .refused
+            discardUpstream(c)
+            return connectFailed(c, failure)
+        }
+        guard readiness.isWritable else { return }
+        upstreamTimers.disarm(u)
+        attach(u, c)
+    }
+
+    private mutating func connectFailed(_ c: Int32, _ failure: ConnectFailure) {
+        counters.connectFailures &+= 1
+        let service = clients[c].service
+        let tried = clients[c].tried
+        let canTryAnother = directory.pick(service: service, tried: tried, random: &random) != nil
+        perform(clients[c].exchange.connectFailed(failure, canTryAnother: canTryAnother), c)
+    }
+
+    /// A connection was not made, or was idle, for too long.
+    mutating func upstreamIsDue(_ u: Int32) {
+        switch upstreams[u].state {
+        case .connecting:
+            let c = upstreams[u].client
+            discardUpstream(c)
+            connectFailed(c, .timeout)
+        case .idle:
+            unpool(u)
+            closeUpstream(u)
+        case .active: break
+        }
+    }
+
+    /// The upstream closed, or its connection broke, before the response was over.
+    mutating func upstreamGone(_ c: Int32) {
+        let u = clients[c].upstream
+        let action = clients[c].exchange.upstreamClosed(
+            wasReused: upstreams[u].wasReused, spoke: upstreams[u].hasSpoken, wasSentTo: upstreams[u].wasSentTo,
+            canReplay: clients[c].canReplay)
+        discardUpstream(c)
+        if action == .connect {
+            counters.retries &+= 1
+            clients[c].requestOut.rewind()
+            // The next one may be as stale; and this endpoint did nothing wrong by closing an idle connection.
+            clients[c].avoidsPool = true
+            clients[c].tried = TriedEndpoints()
+        }
+        perform(action, c)
+    }
+
+    /// The exchange is done with its upstream connection, whose response was read to the end.
+    @inline(__always)
+    mutating func releaseUpstream(_ c: Int32) {
+        let u = clients[c].upstream
+        if u < 0 { return }
+        let endpoint = upstreams[u].endpoint
+        let isReusable =
+            !upstreams[u].mustClose && !upstreams[u].isEnding && !upstreams[u].refusesBytes
+            && clients[c].exchange.request == .complete && clients[c].requestOut.isEmpty
+            && upstreams[u].input.isEmpty && !isDraining && directory.endpoints[endpoint].isCurrent
+            && directory.endpoints[endpoint].idleCount < Self.idlePerEndpointMax
+        guard isReusable, !upstreams[u].isReadable || upstreams[u].socket.isSilent() else { return discardUpstream(c) }
+        upstreams[u].isReadable = false
+        clients[c].upstream = -1
+        buffers.reclaim(&upstreams[u].input)
+        directory.endpoints[endpoint].inFlight &-= 1
+        pool(u)
+    }
+
+    /// Closes the exchange's upstream connection, if it has one.
+    mutating func discardUpstream(_ c: Int32) {
+        let u = clients[c].upstream
+        if u < 0 { return }
+        clients[c].upstream = -1
+        if upstreams[u].state == .active { directory.endpoints[upstreams[u].endpoint].inFlight &-= 1 }
+        closeUpstream(u)
+    }
+
+    /// Closes an upstream connection that is in no list.
+    mutating func closeUpstream(_ u: Int32) {
+        let endpoint = upstreams[u].endpoint
+        upstreamTimers.disarm(u)
+        buffers.reclaim(&upstreams[u].input)
+        upstreams.remove(u)
+        directory.endpoints[endpoint].connections &-= 1
+        directory.releaseEndpointIfUnused(endpoint)
+    }
+}

@@ -1,0 +1,283 @@
+// Who is on each end? All connections of one worker, client and upstream, and what they share: buffers, timers,
+// tables. Events come in here; `Exchange` says what should happen, and the extensions beside this file do it:
+//
+//     Connections+Request    a head is read, routed, rewritten
+//     Connections+Upstream   an endpoint is chosen, connected, given back
+//     Connections+Body       the request's body moves up
+//     Connections+Response   head and body move down, answers of our own too
+//     Connections+Tunnel     bytes move both ways after a 101
+//     Connections+Ending     exchanges and connections end
+
+/// All connections of one worker.
+public struct Connections: ~Copyable {
+    /// Bytes that one connection may move in a turn before others have theirs.
+    static var bytesPerTurn: Int { 256 * 1024 }
+    /// For how long a closed connection's client may still send before we stop reading.
+    static var lingerTime: Instant.Span { .milliseconds(3000) }
+    /// For how long a client may leave its answer unread.
+    static var clientReadsTime: Instant.Span { .milliseconds(60_000) }
+
+    let clients: Slab<ClientConnection>
+    let upstreams: Slab<UpstreamConnection>
+    var clientTimers: TimerWheel
+    var upstreamTimers: TimerWheel
+    var buffers: BufferPool
+    var pipes = PipePool()
+    var directory = ServiceDirectory()
+    var routes: CompiledRoutes
+    let poller: Poller
+
+    /// Heads at hand: a message is parsed, decided on and rewritten in one go, so one of each is enough.
+    var requestHead: RequestHead
+    var responseHead: ResponseHead
+    var trailers: FieldSection
+    var headScratch: ByteBuffer
+
+    var limits: Limits
+    var headLimits: HeadLimits
+    var times: ClientTimes
+    var random: RandomSource
+    var date: HTTPDate
+    /// Now, as of the beginning of the turn.
+    var now: Instant
+    /// Clients to go on with in the next turn.
+    var pending: [SlotID] = []
+    var oldestIdle: Int32 = -1
+    var newestIdle: Int32 = -1
+    var idleClientCount = 0
+    var idleUpstreamCount = 0
+    /// Client connections that were last reported.
+    var reportedOpen = 0
+    /// Whether every answer ends its connection, because we are leaving.
+    var isDraining = false
+    var log: AccessLog
+    /// What was counted so far.
+    public internal(set) var counters = Counters()
+
+    /// Connections of a worker that serves `snapshot`.
+    public init(
+        _ snapshot: Snapshot, now: Instant, seed: UInt64, connectionsMax: Int, log: consuming AccessLog
+    ) throws(SystemError) {
+        poller = try Poller()
+        clients = Slab(capacity: connectionsMax, vacant: ClientConnection.vacant)
+        upstreams = Slab(capacity: connectionsMax, vacant: UpstreamConnection.vacant)
+        clientTimers = TimerWheel(now: now)
+        upstreamTimers = TimerWheel(now: now)
+        buffers = BufferPool(largeHeadBytes: Self.largeHeadBytes(snapshot.limits))
+        requestHead = RequestHead(lines: snapshot.limits.headers)
+        responseHead = ResponseHead(lines: snapshot.limits.headers)
+        trailers = FieldSection(lines: snapshot.limits.headers)
+        headScratch = ByteBuffer(capacity: BufferPool.headCapacity)
+        limits = snapshot.limits
+        headLimits = HeadLimits(
+            headerBytes: snapshot.limits.headerBytes, requestTargetBytes: snapshot.limits.requestTargetBytes)
+        times = ClientTimes(snapshot.limits)
+        random = RandomSource(seed: seed)
+        date = HTTPDate(unixSeconds: Clock.wallSecondsCoarse())
+        self.now = now
+        self.log = log
+        routes = CompiledRoutes(Snapshot(), services: [])
+        pending.reserveCapacity(64)
+        adopt(snapshot)
+    }
+
+    deinit {
+        clients.destroy()
+        upstreams.destroy()
+    }
+
+    /// What the largest head needs that limits allow, with room to rewrite it.
+    private static func largeHeadBytes(_ limits: Limits) -> Int {
+        max(limits.headerBytes + limits.requestTargetBytes, BufferPool.streamCapacity) + 8192
+    }
+
+    /// Takes over a new snapshot. Exchanges under way go on with what they began with.
+    public mutating func adopt(_ snapshot: Snapshot) {
+        var gone: [Int32] = []
+        let services = directory.adopt(snapshot.services) { gone.append($0) }
+        for endpoint in gone { endpointLeft(endpoint) }
+        routes = CompiledRoutes(snapshot, services: services)
+        if snapshot.limits != limits {
+            if snapshot.limits.headers != limits.headers {
+                requestHead = RequestHead(lines: snapshot.limits.headers)
+                responseHead = ResponseHead(lines: snapshot.limits.headers)
+                trailers = FieldSection(lines: snapshot.limits.headers)
+            }
+            // Buffers that are out are larger or smaller than new ones would be, which only their capacity tells.
+            buffers.largeHeadCapacity = Self.largeHeadBytes(snapshot.limits)
+            limits = snapshot.limits
+            headLimits = HeadLimits(
+                headerBytes: limits.headerBytes, requestTargetBytes: limits.requestTargetBytes)
+            times = ClientTimes(limits)
+        }
+        log.isOn = snapshot.accessLog
+    }
+
+    private mutating func endpointLeft(_ endpoint: Int32) {
+        // Held while its pool is drained, so that it is not freed in the middle.
+        directory.endpoints[endpoint].inFlight += 1
+        drainPool(of: endpoint)
+        directory.endpoints[endpoint].inFlight -= 1
+        directory.releaseEndpointIfUnused(endpoint)
+    }
+
+    // MARK: A turn
+
+    /// Notes the time, once for all that happens in a turn.
+    @inline(__always)
+    public mutating func turnBegins(_ now: Instant) {
+        self.now = now
+        date.update(unixSeconds: Clock.wallSecondsCoarse())
+    }
+
+    /// Goes on with connections that had used up their share of the turn before.
+    public mutating func servePending() {
+        // Those that are added meanwhile wait for the next turn.
+        let count = pending.count
+        if count == 0 { return }
+        for i in 0..<count {
+            let id = pending[i]
+            guard clients.contains(id) else { continue }
+            clients[id.index].isPending = false
+            advance(id.index)
+        }
+        pending.removeFirst(count)
+    }
+
+    /// Whether some connection wants to go on without an event.
+    public var hasPending: Bool { !pending.isEmpty }
+
+    /// Fires what is due.
+    public mutating func fireTimers() {
+        while let c = clientTimers.nextDue(at: now) { clientIsDue(c) }
+        while let u = upstreamTimers.nextDue(at: now) { upstreamIsDue(u) }
+    }
+
+    /// When the next timer is due.
+    public var nextTimer: Instant { min(clientTimers.nextWake(), upstreamTimers.nextWake()) }
+
+    // MARK: Events
+
+    /// A connection was accepted.
+    @inline(__always)
+    public mutating func accepted(_ socket: consuming Socket, from peer: NetworkAddress, listener: Int32) {
+        guard let id = clients.insert(ClientConnection(socket: socket, peer: peer, listener: listener)) else {
+            counters.shedConnections &+= 1
+            return
+        }
+        let c = id.index
+        clientTimers.reserve(Int(clients.slotCount))
+        guard poller.add(clients[c].socket, Token(.client, id)) else {
+            clients.remove(c)
+            counters.shedConnections &+= 1
+            return
+        }
+        counters.acceptedConnections &+= 1
+        enterIdle(c)
+        clients[c].waiting = .firstByte
+        clientTimers.arm(c, at: now + times.requestHeader)
+    }
+
+    /// The poller saw something of a client.
+    @inline(__always)
+    public mutating func clientReady(_ id: SlotID, _ readiness: Readiness) {
+        guard clients.contains(id) else { return }
+        let c = id.index
+        if readiness.isReadable { clients[c].isReadable = true }
+        if readiness.isWritable { clients[c].isWritable = true }
+        if readiness.isBroken { return clientBroke(c) }
+        advance(c)
+    }
+
+    /// The poller saw something of an upstream connection.
+    @inline(__always)
+    public mutating func upstreamReady(_ id: SlotID, _ readiness: Readiness) {
+        guard upstreams.contains(id) else { return }
+        let u = id.index
+        if readiness.isReadable { upstreams[u].isReadable = true }
+        if readiness.isWritable { upstreams[u].isWritable = true }
+        if readiness.isBroken || readiness.isEnding { upstreams[u].isEnding = true }
+        switch upstreams[u].state {
+        case .active:
+            // What arrived before a reset is read before the reset is.
+            if readiness.isBroken { upstreams[u].isReadable = true }
+            advance(upstreams[u].client)
+        case .connecting: connectingReady(u, readiness)
+        case .idle:
+            // An idle upstream has nothing to say: it closes, or it is confused (RFC 9112 §9.3).
+            guard readiness.isReadable || readiness.isBroken else { return }
+            unpool(u)
+            closeUpstream(u)
+        }
+    }
+
+    /// Goes on with a client as far as its sockets allow.
+    @inline(__always)
+    mutating func advance(_ c: Int32) {
+        switch clients[c].phase {
+        case .exchange: relay(c)
+        case .idle, .head: readRequest(c)
+        case .lingering: linger(c)
+        }
+    }
+
+    /// Moves what can be moved for an exchange.
+    @inline(__always)
+    mutating func relay(_ c: Int32) {
+        if clients[c].exchange.response == .tunnel { return pumpTunnel(c) }
+        if clients[c].upstream >= 0 || clients[c].exchange.request == .receiving {
+            guard pumpRequest(c) else { return }
+        }
+        guard pumpResponse(c) else { return }
+        rest(c)
+    }
+
+    /// Lets a client be gone on with in the next turn.
+    mutating func addPending(_ c: Int32) {
+        if clients[c].isPending { return }
+        clients[c].isPending = true
+        pending.append(clients.id(c))
+    }
+
+    // MARK: Actions
+
+    /// Carries out what the exchange asks for.
+    mutating func perform(_ action: Action, _ c: Int32) {
+        switch action {
+        case .wait: break
+        case .connect: connect(c)
+        case .sendRequest(let tellContinue):
+            clients[c].sentAt = now
+            if tellContinue, clients[c].input.isEmpty { writeContinue(c) }
+            relay(c)
+        case .relayInterim, .dropInterim, .relayHead, .openTunnel:
+            preconditionFailure("heads are relayed where they are read")
+        case .answer(let outcome):
+            discardUpstream(c)
+            answer(c, outcome)
+        case .cut(let outcome):
+            clients[c].outcome = outcome
+            cutClient(c)
+        case .abandon(let outcome):
+            clients[c].outcome = outcome
+            discardUpstream(c)
+            closeClient(c)
+        case .finish(let keepClient): finish(c, keepClient: keepClient)
+        }
+    }
+}
+
+/// The times of a client's side, ready to be added.
+struct ClientTimes {
+    let requestHeader: Instant.Span
+    let requestBodyIdle: Instant.Span
+    let keepAlive: Instant.Span
+    let tunnelIdle: Instant.Span
+
+    init(_ limits: Limits) {
+        requestHeader = Instant.Span(limits.requestHeader)
+        requestBodyIdle = Instant.Span(limits.requestBodyIdle)
+        keepAlive = Instant.Span(limits.keepAlive)
+        tunnelIdle = Instant.Span(limits.tunnelIdle)
+    }
+}

@@ -1,0 +1,85 @@
+// Whose turn is it? A worker is one thread that owns its listeners, its connections and its tables, and goes in turns:
+//
+//     wait ── note the time ── read mail ── serve a batch of events ── go on with the patient ── fire timers ── leave?
+
+/// A worker, which lives on its own thread's stack and shares nothing but its mailbox.
+public struct Worker: ~Copyable {
+    let mailbox: Mailbox
+    let cap: ConnectionCap
+    var connections: Connections
+    let listeners = Slab<Listener>(capacity: 1024, vacant: Listener.vacant)
+    var reserve = ReserveDescriptor()
+    var drain: Drain?
+    /// Listeners that are left alone until ``resumeAt``.
+    var paused: [SlotID] = []
+    var resumeAt = Instant.never
+
+    /// A worker that serves `snapshot` and is reached through `mailbox`. Lines of the access log go to `log`.
+    public init(_ snapshot: Snapshot, mailbox: Mailbox, cap: ConnectionCap, log: consuming AccessLog) throws(SystemError) {
+        self.mailbox = mailbox
+        self.cap = cap
+        connections = try Connections(
+            snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: 1 << 20, log: log)
+        _ = connections.poller.addLevel(mailbox.wake.number, Token(.wake, .none))
+    }
+
+    deinit { listeners.destroy() }
+
+    /// Turns until it was told to leave and nothing is left.
+    public mutating func run() -> WorkerReport {
+        while !turn() {}
+        let report = connections.endAll()
+        cap.add(connections.takeOpenChange())
+        connections.log.flush()
+        return report
+    }
+
+    /// One turn. Whether the worker is done.
+    private mutating func turn() -> Bool {
+        let count = connections.poller.wait(milliseconds: timeout())
+        connections.turnBegins(Clock.now())
+        for i in 0..<count {
+            let (token, readiness) = connections.poller.event(i)
+            switch token.kind {
+            case .client: connections.clientReady(token.slot, readiness)
+            case .upstream: connections.upstreamReady(token.slot, readiness)
+            case .listener: acceptClients(token.slot)
+            case .wake: readMail()
+            }
+        }
+        connections.servePending()
+        connections.fireTimers()
+        if !paused.isEmpty { resumeListeners() }
+        if connections.log.due <= connections.now { connections.log.flush() }
+        let change = connections.takeOpenChange()
+        if change != 0 { cap.add(change) }
+        return drain != nil && stepDrain()
+    }
+
+    /// How long the poller may wait: until the next thing is due, rounded up, so that it is due then.
+    private func timeout() -> Int32 {
+        if connections.hasPending { return 0 }
+        var due = min(connections.nextTimer, connections.log.due)
+        if drain != nil { due = min(due, drainWake) }
+        if !paused.isEmpty { due = min(due, resumeAt) }
+        if due == .never { return -1 }
+        let nanoseconds = (due - connections.now).nanoseconds
+        if nanoseconds <= 0 { return 0 }
+        return Int32(min((nanoseconds + 999_999) / 1_000_000, 60_000))
+    }
+
+    private mutating func readMail() {
+        for mail in mailbox.take() {
+            switch mail {
+            case .adopt(let snapshot, let added, let removed):
+                connections.adopt(snapshot)
+                for listening in added { open(listening) }
+                close(removed)
+            case .drain(let spec):
+                guard drain == nil else { continue }
+                drain = Drain(spec, now: connections.now)
+                connections.isDraining = true
+            }
+        }
+    }
+}
