@@ -1,1 +1,3 @@
-print("hdproxy-bench")
+import Glibc
+
+exit(runBench(Array(CommandLine.arguments.dropFirst())))

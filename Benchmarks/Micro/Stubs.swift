@@ -1,0 +1,1 @@
+func microCommand() -> Command { Command(name: "micro", summary: "", help: "", options: []) { _ in 0 } }
