@@ -16,6 +16,11 @@ struct Condition {
             }
             return message.head.values(rest).isEmpty ? nil : "\(rest) is there: \(message.head.values(rest))"
         }
+        if let part = after("nowhere ") {
+            let field = message.head.fields.first { $0.value.contains(part) || $0.name.contains(part) }
+            if let field { return "\(part) stands in \(field.name): \(field.value.escaped)" }
+            return message.body.latin1.contains(part) ? "\(part) stands in the body" : nil
+        }
         if let rest = after("one ") { return complaintAboutLines(rest, message, several: false) }
         if let rest = after("lines ") { return complaintAboutLines(rest, message, several: true) }
         if text == "body" || text.hasPrefix("body ") {
@@ -31,6 +36,10 @@ struct Condition {
             guard let (name, value) = rest.halves(": ") else { throw StageError("condition \(text)") }
             let found = message.trailers.contains { $0.name.lowercased() == name.lowercased() && $0.value == value }
             return found ? nil : "no trailer \(rest) among \(message.trailers)"
+        }
+        if let rest = after("only trailer ") {
+            let found = message.trailers.map { "\($0.name): \($0.value)" }
+            return found == [rest] ? nil : "the trailers are \(found), not \(rest) alone"
         }
         if text == "no trailer" { return message.trailers.isEmpty ? nil : "trailers \(message.trailers)" }
         if let name = after("no trailer ") {

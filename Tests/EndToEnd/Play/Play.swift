@@ -53,7 +53,7 @@ extension Play {
             return false
         }
         let clientSends = steps.filter { $0.verb == "sends" && $0.actor == .client(1) }
-        let otherVerbs: Set = ["finishes", "resets", "closes", "connects"]
+        let otherVerbs: Set = ["finishes", "resets", "closes", "connects", "drips"]
         let canBeFollowed =
             clientSends.count == 1
             && !steps.contains { step in

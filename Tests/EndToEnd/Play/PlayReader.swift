@@ -47,8 +47,8 @@ struct PlayPage: Sendable, CustomTestStringConvertible {
     }
 
     private static let verbs = [
-        "hears nothing", "is answered", "is refused", "is closed", "is kept", "is open", "reads head", "reads body",
-        "reads bytes", "reads end", "reads", "sends", "finishes", "resets", "closes", "connects", "accepts",
+        "hears nothing", "hears no end", "is answered", "is refused", "is closed", "is kept", "reads head", "reads body",
+        "reads bytes", "reads end", "reads", "sends", "drips", "finishes", "resets", "closes", "connects", "accepts",
     ]
 
     private static func read(_ lines: [(number: Int, text: String)], title: String) throws -> [Play] {
