@@ -74,7 +74,9 @@ struct Condition {
         return values == wanted ? nil : "\(name) is on the lines \(values), not \(wanted)"
     }
 
-    private func after(_ prefix: String) -> String? { text.hasPrefix(prefix) ? String(text.dropFirst(prefix.count)) : nil }
+    private func after(_ prefix: String) -> String? {
+        text.hasPrefix(prefix) ? String(text.dropFirst(prefix.count)) : nil
+    }
 }
 
 extension String {

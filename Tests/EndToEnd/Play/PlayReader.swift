@@ -31,7 +31,9 @@ struct PlayPage: Sendable, CustomTestStringConvertible {
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             if line.hasPrefix("```") {
                 if let lines = block {
-                    guard let title = heading else { throw StageError("\(page):\(index + 1): a play without a heading") }
+                    guard let title = heading else {
+                        throw StageError("\(page):\(index + 1): a play without a heading")
+                    }
                     plays += try read(lines, title: "\(page): \(title)")
                     block = nil
                 } else {
@@ -47,7 +49,8 @@ struct PlayPage: Sendable, CustomTestStringConvertible {
     }
 
     private static let verbs = [
-        "hears nothing", "hears no end", "is answered", "is refused", "is closed", "is kept", "reads head", "reads body",
+        "hears nothing", "hears no end", "is answered", "is refused", "is closed", "is kept", "reads head",
+        "reads body",
         "reads bytes", "reads end", "reads", "sends", "drips", "finishes", "resets", "closes", "connects", "accepts",
     ]
 

@@ -47,17 +47,6 @@ struct Performance: Sendable {
     }
 }
 
-/// One end of a connection and the reader of what comes in on it.
-private final class Peer {
-    let socket: LoopbackSocket
-    let reader: MessageReader
-
-    init(_ socket: LoopbackSocket) {
-        self.socket = socket
-        reader = MessageReader(socket)
-    }
-}
-
 /// A line that was not fulfilled.
 struct PlayFailure: Error {
     var step: Step?
@@ -137,7 +126,9 @@ final class PlayRunner {
     private func performUpstream(_ step: Step, _ number: Int?) throws {
         if step.verb == "hears nothing" {
             // The request behind the first may be on its way already.
-            if performance.way == .followed && performance.play.steps.contains(where: { $0.verb == "is kept" }) { return }
+            if performance.way == .followed && performance.play.steps.contains(where: { $0.verb == "is kept" }) {
+                return
+            }
             if let who = firstReadable(upstreams.map(\.socket), or: listener, until: .after(.milliseconds(60))) {
                 let isOver = who >= 0 && upstreams[who].socket.receive(until: .now) != .bytes
                 let isIdle = who == -1 && !acceptHasBytes()
@@ -164,7 +155,9 @@ final class PlayRunner {
         case "drips":
             for byte in try text.bytes(step.object + step.details.joined()) {
                 // The pause is what this is about: a peer that is never quite silent.
-                guard !peer.socket.isReadable(until: .after(.milliseconds(150))), peer.socket.send([byte]) else { break }
+                guard !peer.socket.isReadable(until: .after(.milliseconds(150))), peer.socket.send([byte]) else {
+                    break
+                }
             }
         case "finishes": peer.socket.finish()
         case "resets": peer.socket.reset()
@@ -347,10 +340,13 @@ final class PlayRunner {
         while let socket = listener.accept(until: .now) { adopt(socket) }
         for upstream in upstreams {
             let deadline = Deadline.after(patience)
-            guard upstream.socket.isReadable(until: .after(.milliseconds(100))) || !upstream.socket.unread.isEmpty else {
+            guard upstream.socket.isReadable(until: .after(.milliseconds(100))) || !upstream.socket.unread.isEmpty
+            else {
                 continue
             }
-            if upstream.reader.isAtEnd, case .failure = upstream.reader.head(answering: nil, until: deadline) { continue }
+            if upstream.reader.isAtEnd, case .failure = upstream.reader.head(answering: nil, until: deadline) {
+                continue
+            }
             if upstream.reader.rest(until: deadline).isComplete {
                 throw PlayFailure(reasons: ["the upstream has got a whole request"])
             }

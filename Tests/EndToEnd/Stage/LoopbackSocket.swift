@@ -81,9 +81,7 @@ final class LoopbackSocket {
     deinit { close() }
 
     /// Connects to `address`; `receiveBuffer` bounds what the kernel takes in for a slow reader.
-    static func connect(
-        to address: LoopbackAddress, within patience: Duration = .seconds(4), receiveBuffer: Int32? = nil
-    ) throws -> LoopbackSocket {
+    static func connect(to address: LoopbackAddress, receiveBuffer: Int32? = nil) throws -> LoopbackSocket {
         let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { throw StageError("socket: errno \(errno)") }
         let made = LoopbackSocket(adopting: fd)
@@ -91,15 +89,29 @@ final class LoopbackSocket {
             // Safety: the option is an Int32 that outlives the call.
             unsafe setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size))
         }
+        guard made.startConnect(to: address) == 0 else { throw StageError("connect to \(address): errno \(errno)") }
+        return made
+    }
+
+    /// Begins to connect to `address` and does not wait for an answer.
+    static func connectWithoutWaiting(to address: LoopbackAddress) throws -> LoopbackSocket {
+        let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let fd = socket(AF_INET, flags, 0)
+        guard fd >= 0 else { throw StageError("socket: errno \(errno)") }
+        let made = LoopbackSocket(adopting: fd)
+        _ = made.startConnect(to: address)
+        return made
+    }
+
+    private func startConnect(to address: LoopbackAddress) -> Int32 {
         var target = address.socketAddress
+        let descriptor = fd
         // Safety: the address is a local that outlives the call, and its length is its own.
-        let outcome = unsafe withUnsafePointer(to: &target) { pointer in
+        return unsafe withUnsafePointer(to: &target) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe Glibc.connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                unsafe Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard outcome == 0 else { throw StageError("connect to \(address): errno \(errno)") }
-        return made
     }
 
     /// Waits for more bytes and adds them to ``unread``.

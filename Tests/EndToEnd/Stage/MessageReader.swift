@@ -18,7 +18,9 @@ struct WireHead: Sendable {
     }
 
     /// The parts of the start line.
-    var parts: [String] { startLine.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false).map(String.init) }
+    var parts: [String] {
+        startLine.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
+    }
 
     /// A response's status; 0 where there is none.
     var status: Int { parts.count > 1 ? Int(parts[1]) ?? 0 : 0 }
@@ -167,7 +169,8 @@ final class MessageReader {
     /// Reads a chunk-size line, and the trailer section behind the last one.
     private func startChunk(until deadline: Deadline) -> Bool {
         guard let size = line(until: deadline) else { return false }
-        guard !size.isEmpty, size.count <= 16, let count = UInt64(size.latin1, radix: 16), size.allSatisfy(\.isHex) else {
+        guard !size.isEmpty, size.count <= 16, let count = UInt64(size.latin1, radix: 16), size.allSatisfy(\.isHex)
+        else {
             return fail("chunk size \(size.latin1.escaped)") != nil
         }
         if count > 0 {

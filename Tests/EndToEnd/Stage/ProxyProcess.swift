@@ -55,7 +55,8 @@ final class ProxyProcess: Sendable {
     /// The program: `HDPROXY_BINARY`, or `hdproxy` beside the running test bundle.
     static func program() throws -> String {
         if let named = ProcessInfo.processInfo.environment["HDPROXY_BINARY"] { return named }
-        let bundles = [try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")]
+        let bundles =
+            [try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")]
             + CommandLine.arguments.filter { $0.contains(".xctest") }
         for bundle in bundles.compactMap({ $0 }) {
             let beside = URL(fileURLWithPath: bundle).deletingLastPathComponent().appending(path: "hdproxy").path
@@ -173,7 +174,7 @@ func spawn(_ command: [String], input: Int32?, output: String, environment: [Str
     let all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     var arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
     var settings: [UnsafeMutablePointer<CChar>?] = unsafe all.map { unsafe strdup("\($0)=\($1)") } + [nil]
-    defer { for unsafe pointer in unsafe arguments + settings { unsafe free(pointer) } }
+    defer { unsafe (arguments + settings).forEach { unsafe free($0) } }
     var pid: pid_t = 0
     let outcome = unsafe posix_spawnp(&pid, command[0], &actions, nil, &arguments, &settings)
     guard outcome == 0 else { throw StageError("cannot start \(command[0]): errno \(outcome)") }

@@ -14,11 +14,19 @@ final class Locked<Value>: Sendable {
     }
 }
 
+/// Runs each job on a new thread. Unlike a bare thread, a task there still knows which test it belongs to.
+private final class ThreadEach: TaskExecutor {
+    static let shared = ThreadEach()
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        Thread { unsafe job.runSynchronously(on: self.asUnownedTaskExecutor()) }.start()
+    }
+}
+
 /// Runs `work` on a thread of its own.
 func onThread<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
-    try await withCheckedThrowingContinuation { continuation in
-        Thread { continuation.resume(with: Swift.Result { try work() }) }.start()
-    }
+    try await Task(executorPreference: ThreadEach.shared) { try work() }.value
 }
 
 /// Does `work` for each of `items` on `atOnce` threads and returns when all are done.
