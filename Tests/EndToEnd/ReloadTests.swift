@@ -1,0 +1,201 @@
+// A changed configuration: adopted without touching a connection, or refused while the old one stays.
+
+import Foundation
+import Testing
+
+@Suite("Reload")
+struct ReloadTests {
+    /// How a new text comes into the file's place.
+    enum Change: String, CaseIterable, Sendable {
+        case writtenInPlace = "written in place, then SIGHUP"
+        case watchedWrite = "written in place, no signal"
+        case watchedRename = "renamed into place, no signal"
+        case configMap = "as Kubernetes swaps a ConfigMap, no signal"
+    }
+
+    /// Asks for `host` until the status is `wanted`.
+    private static func awaitStatus(_ wanted: Int, of host: String, on port: UInt16) -> Bool {
+        let deadline = Deadline.after(.seconds(5))
+        while deadline > .now {
+            if let client = try? Peer(connectedTo: port) {
+                client.says(request(host: host))
+                if (try? client.hearsAnswer(within: .seconds(2)))?.head.status == wanted { return true }
+            }
+            usleep(10_000)  // The reload tells nobody but the log.
+        }
+        return false
+    }
+
+    /// Redirects answer without an upstream: the status tells which configuration speaks.
+    private static func text(_ port: UInt16, _ upstream: LoopbackListener, status: Int) -> String {
+        configuration(
+            listeners: [port], services: ["a": endpoint(upstream)],
+            routes: [
+                "{ host: \"a.test\", service: \"a\" }",
+                "{ host: \"r.test\", redirect: { to: \"https://x.test/\", status: \(status) } }",
+            ])
+    }
+
+    @Test("a route changes while an exchange and an idle connection go on untouched", arguments: Change.allCases)
+    func route(_ change: Change) async throws {
+        try await onThread {
+            let port = try freePort()
+            let upstream = try LoopbackListener()
+            let old = Self.text(port, upstream, status: 301)
+            let proxy = try ProxyProcess(configuration: old, awaiting: [port]) { file in
+                if change == .configMap {
+                    try Self.place(old, asMountedIn: file.deletingLastPathComponent(), version: 1)
+                } else {
+                    try old.write(to: file, atomically: false, encoding: .utf8)
+                }
+            }
+            let inFlight = try Peer(connectedTo: port)
+            inFlight.says(request())
+            let server = try upstream.accepts()
+            _ = try server.hearsRequest()
+            let idle = try Peer(connectedTo: port)
+            idle.says(request(host: "r.test"))
+            #expect(try idle.hearsAnswer().head.status == 301)
+
+            let new = Self.text(port, upstream, status: 308)
+            switch change {
+            case .writtenInPlace, .watchedWrite:
+                try new.write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+                if change == .writtenInPlace { proxy.signal(SIGHUP) }
+            case .watchedRename: try new.write(to: proxy.configurationFile, atomically: true, encoding: .utf8)
+            case .configMap: try Self.place(new, asMountedIn: proxy.folder, version: 2)
+            }
+            #expect(Self.awaitStatus(308, of: "r.test", on: port), "\(proxy.output)")
+
+            server.says(answer("whole"))
+            #expect(try inFlight.hearsAnswer().body == Array("whole".utf8))
+            idle.says(request(host: "r.test"))
+            #expect(try idle.hearsAnswer().head.status == 308)
+        }
+    }
+
+    /// Puts `text` where the kubelet would: a link to a file below `..data`, which is a link that is swapped at once.
+    private static func place(_ text: String, asMountedIn folder: URL, version: Int) throws {
+        let files = FileManager.default
+        let data = folder.appending(path: "..v\(version)")
+        try files.createDirectory(at: data, withIntermediateDirectories: true)
+        try text.write(to: data.appending(path: "hdproxy.json5"), atomically: false, encoding: .utf8)
+        let link = folder.appending(path: "..data_tmp")
+        try files.createSymbolicLink(atPath: link.path, withDestinationPath: "..v\(version)")
+        // Safety: both paths are strings that outlive the call.
+        guard unsafe rename(link.path, folder.appending(path: "..data").path) == 0 else {
+            throw StageError("rename: errno \(errno)")
+        }
+        if version == 1 {
+            try files.createSymbolicLink(
+                atPath: folder.appending(path: "hdproxy.json5").path, withDestinationPath: "..data/hdproxy.json5")
+        } else {
+            try files.removeItem(at: folder.appending(path: "..v\(version - 1)"))
+        }
+    }
+
+    @Test(
+        "an invalid one is refused and logged, the old one stays, and a valid one after it is adopted",
+        arguments: ["{", "{}", "{ listeners: [], services: {}, routes: [], unknown: 1 }", ""])
+    func invalid(_ bad: String) async throws {
+        try await onThread {
+            let port = try freePort()
+            let upstream = try LoopbackListener()
+            let proxy = try ProxyProcess(configuration: Self.text(port, upstream, status: 301), awaiting: [port])
+            let idle = try Peer(connectedTo: port)
+            idle.says(request(host: "r.test"))
+            #expect(try idle.hearsAnswer().head.status == 301)
+            try bad.write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            proxy.signal(SIGHUP)
+            #expect(proxy.awaitOutput("refused"), "\(proxy.output)")
+            idle.says(request(host: "r.test"))
+            #expect(try idle.hearsAnswer().head.status == 301)
+            #expect(Self.awaitStatus(301, of: "r.test", on: port))
+            try Self.text(port, upstream, status: 307)
+                .write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            proxy.signal(SIGHUP)
+            #expect(Self.awaitStatus(307, of: "r.test", on: port), "\(proxy.output)")
+            #expect(proxy.exitStatus() == nil)
+        }
+    }
+
+    @Test("a listener is added and another removed; who came in by the removed one is served to the end")
+    func listeners() async throws {
+        try await onThread {
+            let first = try freePort()
+            let second = try freePort()
+            let upstream = try LoopbackListener()
+            let proxy = try ProxyProcess(
+                configuration: configuration(listeners: [first], services: ["a": endpoint(upstream)]), awaiting: [first]
+            )
+            let client = try Peer(connectedTo: first)
+            client.says(request())
+            let server = try upstream.accepts()
+            _ = try server.hearsRequest()
+            try configuration(listeners: [second], services: ["a": endpoint(upstream)])
+                .write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            proxy.signal(SIGHUP)
+            try proxy.awaitListening(on: second)
+            let deadline = Deadline.after(.seconds(3))
+            var isRefused = false
+            while !isRefused && deadline > .now { isRefused = (try? Peer(connectedTo: first)) == nil }
+            #expect(isRefused, "the removed listener still accepts")
+            server.says(answer("whole"))
+            #expect(try client.hearsAnswer().body == Array("whole".utf8))
+            let other = try Peer(connectedTo: second)
+            other.says(request("/2"))
+            var answered = false
+            for candidate in [server, try? upstream.accepts(within: .milliseconds(300))].compactMap({ $0 }) {
+                guard (try? candidate.hearsRequest(within: .milliseconds(500))) != nil else { continue }
+                candidate.says(answer())
+                answered = true
+                break
+            }
+            #expect(answered)
+            #expect(try other.hearsAnswer().head.status == 200)
+        }
+    }
+
+    @Test("an address that is taken already refuses the whole change")
+    func takenAddress() async throws {
+        try await onThread {
+            let port = try freePort()
+            let taken = try LoopbackListener()
+            let upstream = try LoopbackListener()
+            let proxy = try ProxyProcess(configuration: Self.text(port, upstream, status: 301), awaiting: [port])
+            let text = Self.text(port, upstream, status: 308).replacing(
+                "listeners: [", with: "listeners: [ { name: \"taken\", address: \"\(taken.address)\" }, ")
+            try text.write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            proxy.signal(SIGHUP)
+            #expect(proxy.awaitOutput("refused"), "\(proxy.output)")
+            #expect(Self.awaitStatus(301, of: "r.test", on: port))
+        }
+    }
+
+    @Test("a service that moves is found at its new address, on old connections too")
+    func movedService() async throws {
+        try await onThread {
+            let port = try freePort()
+            let before = try LoopbackListener()
+            let after = try LoopbackListener()
+            let proxy = try ProxyProcess(
+                configuration: configuration(listeners: [port], services: ["a": endpoint(before)]), awaiting: [port])
+            let client = try Peer(connectedTo: port)
+            client.says(request("/1"))
+            let old = try before.accepts()
+            _ = try old.hearsRequest()
+            old.says(answer("1"))
+            #expect(try client.hearsAnswer().body == Array("1".utf8))
+            try configuration(listeners: [port], services: ["a": endpoint(after)])
+                .write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            proxy.signal(SIGHUP)
+            // The connection to an endpoint that is gone is closed: that tells that the new one is adopted.
+            #expect(old.hearsEnd())
+            client.says(request("/2"))
+            let new = try after.accepts()
+            #expect(try new.hearsRequest().head.startLine == "GET /2 HTTP/1.1")
+            new.says(answer("2"))
+            #expect(try client.hearsAnswer().body == Array("2".utf8))
+        }
+    }
+}

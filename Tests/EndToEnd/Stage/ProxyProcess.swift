@@ -1,0 +1,197 @@
+// The real program under test, as a child process: started with a configuration of the test's making, awaited until
+// it listens, and never left behind.
+
+import CLinux
+import Foundation
+
+/// A running `hdproxy run --config FILE`.
+final class ProxyProcess: Sendable {
+    /// The child's process id.
+    let pid: pid_t
+    /// The folder that holds its configuration and what it said.
+    let folder: URL
+    /// Holds the guard's standard input open; when this process ends in any way, the guard kills the child.
+    private let guardInput: Int32
+    private let guardPid: pid_t
+    private let status = ChildStatus()
+
+    var configurationFile: URL { folder.appending(path: "hdproxy.json5") }
+    private var outputFile: URL { folder.appending(path: "output.log") }
+
+    /// Starts the program with `configuration` and returns once a connection to each of `ports` is accepted.
+    ///
+    /// - Parameters:
+    ///   - descriptors: how many descriptors it may have, where a test wants few.
+    ///   - writes: puts the configuration in place, where a plain file is not wanted; gets the file's place.
+    init(
+        configuration: String, awaiting ports: [UInt16], descriptors: Int? = nil,
+        writes: ((URL) throws -> Void)? = nil
+    ) throws {
+        let program = try Self.program()
+        folder = FileManager.default.temporaryDirectory.appending(path: "hdproxy-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let file = folder.appending(path: "hdproxy.json5")
+        if let writes {
+            try writes(file)
+        } else {
+            try configuration.write(to: file, atomically: false, encoding: .utf8)
+        }
+        let run = [program, "run", "--config", file.path]
+        let command = descriptors.map { ["/bin/sh", "-c", "ulimit -n \($0); exec \"$@\"", "sh"] + run } ?? run
+        pid = try spawn(command, input: nil, output: folder.appending(path: "output.log").path)
+
+        var ends: [Int32] = [-1, -1]
+        // Safety: pipe2 fills exactly the two numbers of the array.
+        guard unsafe pipe2(&ends, O_CLOEXEC) == 0 else { throw StageError("pipe: errno \(errno)") }
+        guardInput = ends[1]
+        guardPid = try spawn(
+            ["/bin/sh", "-c", "trap '' INT; cat > /dev/null; kill -9 \(pid)"], input: ends[0], output: "/dev/null")
+        Glibc.close(ends[0])
+        for port in ports { try awaitListening(on: port) }
+    }
+
+    deinit { stop() }
+
+    /// The program: `HDPROXY_BINARY`, or `hdproxy` beside the running test bundle.
+    static func program() throws -> String {
+        if let named = ProcessInfo.processInfo.environment["HDPROXY_BINARY"] { return named }
+        let bundles =
+            [try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")]
+            + CommandLine.arguments.filter { $0.contains(".xctest") }
+        for bundle in bundles.compactMap({ $0 }) {
+            let beside = URL(fileURLWithPath: bundle).deletingLastPathComponent().appending(path: "hdproxy").path
+            if FileManager.default.isExecutableFile(atPath: beside) { return beside }
+        }
+        throw StageError("no hdproxy beside the test bundle; name one with HDPROXY_BINARY")
+    }
+
+    /// Returns once somebody accepts on `port`; throws when the program ends first or ten seconds pass.
+    func awaitListening(on port: UInt16) throws {
+        let deadline = Deadline.after(.seconds(10))
+        while deadline > .now {
+            if let probe = try? LoopbackSocket.connect(to: LoopbackAddress(port: port)) {
+                probe.close()
+                return
+            }
+            if let ended = exitStatus() { throw StageError("hdproxy ended with \(ended) at once:\n\(output)") }
+            usleep(5_000)  // Nothing tells that a port has begun to listen.
+        }
+        throw StageError("hdproxy does not listen on \(port):\n\(output)")
+    }
+
+    /// All that it has written to standard output and standard error.
+    var output: String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
+
+    /// Waits until its output holds `text`.
+    func awaitOutput(_ text: String, within patience: Duration = .seconds(5)) -> Bool {
+        let deadline = Deadline.after(patience)
+        while deadline > .now {
+            if output.contains(text) { return true }
+            usleep(5_000)  // The log is a file here: nothing tells that a line has come.
+        }
+        return false
+    }
+
+    /// Sends it `signal`.
+    func signal(_ signal: Int32) { if exitStatus() == nil { kill(pid, signal) } }
+
+    /// How it ended, as a shell would say (128 + the signal); nil while it runs.
+    func exitStatus() -> Int32? { status.value(of: pid) }
+
+    /// Waits for its end.
+    func awaitExit(within patience: Duration) -> Int32? {
+        let deadline = Deadline.after(patience)
+        while deadline > .now {
+            if let ended = exitStatus() { return ended }
+            usleep(2_000)  // Waiting with a deadline for a child has no event that needs no signal handler.
+        }
+        return exitStatus()
+    }
+
+    /// A line of /proc/PID/status that counts kilobytes, such as `VmRSS`.
+    func kilobytes(_ name: String) -> Int? {
+        guard let text = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8) else { return nil }
+        let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
+        return line.flatMap { Int($0.filter(\.isNumber)) }
+    }
+
+    /// How many descriptors it holds.
+    var openDescriptors: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count) ?? 0
+    }
+
+    /// Kills it, should it still run, and removes its folder.
+    func stop() {
+        guard status.claimEnd() else { return }
+        kill(guardPid, SIGKILL)
+        waitpid(guardPid, nil, 0)
+        Glibc.close(guardInput)
+        if exitStatus() == nil {
+            kill(pid, SIGKILL)
+            _ = awaitExit(within: .seconds(5))
+        }
+        try? FileManager.default.removeItem(at: folder)
+    }
+}
+
+/// What is known of a child's end. A child may be waited for once, so whoever asks first keeps the answer.
+private final class ChildStatus: Sendable {
+    private let known = Locked<(status: Int32?, isEnded: Bool)>((nil, false))
+
+    func value(of pid: pid_t) -> Int32? {
+        known.withLock { known in
+            if let status = known.status { return status }
+            var raw: Int32 = 0
+            // Safety: the status is a local that outlives the call.
+            guard unsafe waitpid(pid, &raw, WNOHANG) == pid else { return nil }
+            known.status = hd_exited(raw) != 0 ? hd_exit_status(raw) : 128 + hd_term_signal(raw)
+            return known.status
+        }
+    }
+
+    /// True for the first caller alone.
+    func claimEnd() -> Bool {
+        known.withLock { known in
+            defer { known.isEnded = true }
+            return !known.isEnded
+        }
+    }
+}
+
+/// Starts `command` with the given standard input (closed where nil) and both outputs going to the file `output`.
+func spawn(_ command: [String], input: Int32?, output: String, environment: [String: String] = [:]) throws -> pid_t {
+    // Safety: the actions are initialised before use and destroyed after; every string lives until the call returned.
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    if let input {
+        unsafe posix_spawn_file_actions_adddup2(&actions, input, 0)
+    } else {
+        unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    }
+    unsafe posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+    unsafe posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    let all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    var arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
+    var settings: [UnsafeMutablePointer<CChar>?] = unsafe all.map { unsafe strdup("\($0)=\($1)") } + [nil]
+    defer { unsafe (arguments + settings).forEach { unsafe free($0) } }
+    var pid: pid_t = 0
+    let outcome = unsafe posix_spawnp(&pid, command[0], &actions, nil, &arguments, &settings)
+    guard outcome == 0 else { throw StageError("cannot start \(command[0]): errno \(outcome)") }
+    return pid
+}
+
+/// Runs a tool to its end; its status and all it wrote.
+func runTool(_ command: [String], within patience: Duration = .seconds(60)) throws -> (status: Int32, output: String) {
+    let file = FileManager.default.temporaryDirectory.appending(path: "tool-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: file) }
+    let pid = try spawn(command, input: nil, output: file.path)
+    let status = ChildStatus()
+    let deadline = Deadline.after(patience)
+    while status.value(of: pid) == nil {
+        if deadline <= .now { kill(pid, SIGKILL) }
+        usleep(2_000)  // As in ProxyProcess.awaitExit.
+    }
+    let text = (try? Data(contentsOf: file)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    return (status.value(of: pid) ?? -1, text)
+}

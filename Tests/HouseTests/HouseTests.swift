@@ -1,0 +1,188 @@
+// The house itself: what ARCHITECTURE.md and CONTRIBUTING.md promise about the tree and can be read off it.
+
+import Foundation
+import Testing
+
+@Suite("The house")
+struct HouseTests {
+    private let tree: SourceTree
+
+    init() throws { tree = try SourceTree.project.get() }
+
+    /// Fails with all of `faults`, one a line.
+    private func expectNone(_ faults: [String]) {
+        #expect(faults.isEmpty, "\n\(faults.joined(separator: "\n"))")
+    }
+
+    @Test("every file of ProxyCore stands in a room of the floor plan")
+    func everyFileHasARoom() {
+        #expect(tree.rooms.count > 10, "the table in ARCHITECTURE.md was not understood")
+        let known = tree.rooms.map(\.name) + ["C"]
+        expectNone(
+            tree.swift(below: "Sources/ProxyCore").filter { $0.parts.count < 4 || !known.contains($0.parts[2]) }
+                .map { "\($0.path): no room of this name in ARCHITECTURE.md" })
+    }
+
+    @Test("a room mentions only types of its own and of rooms above it")
+    func orderOfRooms() {
+        let order = tree.rooms.map(\.name)
+        let files = tree.swift(below: "Sources/ProxyCore")
+        var homes: [String: [Int]] = [:]
+        for file in files {
+            guard let room = order.firstIndex(of: file.parts[2]) else { continue }
+            for type in file.declaredTypes { homes[type, default: []].append(room) }
+        }
+        var faults: [String] = []
+        for file in files {
+            guard let room = order.firstIndex(of: file.parts[2]) else { continue }
+            for (index, line) in file.code.enumerated() {
+                for word in line.split(whereSeparator: { !$0.isLetter && !$0.isNumber && $0 != "_" }) {
+                    guard let found = homes[String(word)], let home = found.min(), home > room else { continue }
+                    faults.append("\(file.path):\(index + 1): \(word) lives below, in \(order[home])")
+                }
+            }
+        }
+        expectNone(faults)
+    }
+
+    @Test("each room imports only what the floor plan allows")
+    func imports() {
+        let dry = Set(tree.rooms.filter(\.isDry).map(\.name))
+        let wet: [String: Set<String>] = [
+            "System": ["Glibc", "CLinux"], "TLS": ["COpenSSL", "Glibc"], "Connection": [],
+            "Worker": ["Synchronization"],
+        ]
+        let outside: [String: Set<String>] = [
+            "Discovery": ["ProxyCore", "Foundation", "FoundationEssentials", "Glibc", "Synchronization"],
+            "HDProxy": [
+                "ProxyCore", "Discovery", "Foundation", "FoundationEssentials", "Glibc", "CLinux", "Synchronization",
+            ],
+        ]
+        var faults: [String] = []
+        for file in tree.swift(below: "Sources") {
+            let allowed: Set<String>
+            if file.parts[1] == "ProxyCore" {
+                allowed = dry.contains(file.parts[2]) ? [] : wet[file.parts[2]] ?? []
+            } else {
+                allowed = outside[file.parts[1]] ?? []
+            }
+            for (module, line) in file.imports {
+                if !allowed.contains(module) { faults.append("\(file.path):\(line): import \(module)") }
+                if module == "Synchronization" && file.parts[1] == "ProxyCore" && file.parts.last != "Mailbox.swift" {
+                    faults.append("\(file.path):\(line): only Mailbox.swift shares anything between threads")
+                }
+            }
+        }
+        expectNone(faults)
+    }
+
+    @Test("there are no package dependencies")
+    func noPackages() throws {
+        let manifest = try #require(tree.file("Package.swift"))
+        expectNone(manifest.code.filter { $0.contains(".package(") })
+    }
+
+    @Test("only the mailbox vouches for its own thread safety")
+    func uncheckedSendable() {
+        expectNone(
+            tree.files.filter { $0.path.hasSuffix(".swift") && !$0.path.hasSuffix("Worker/Mailbox.swift") }
+                .flatMap { file in
+                    file.code.enumerated().filter { $0.element.contains("@unchecked Sendable") }
+                        .map { "\(file.path):\($0.offset + 1)" }
+                })
+    }
+
+    @Test("every source file opens with a paragraph that says which question it answers")
+    func openingParagraph() {
+        let files = tree.swift(below: "Sources") + tree.swift(below: "Benchmarks")
+        expectNone(files.filter { $0.lines.first?.hasPrefix("// ") != true }.map(\.path))
+    }
+
+    @Test("an unsafe expression has a line `Safety:` at most forty lines above it")
+    func safety() {
+        var faults: [String] = []
+        for file in tree.swift(below: "Sources") + tree.swift(below: "Benchmarks") {
+            for (index, line) in file.code.enumerated() {
+                let words = line.split { !$0.isLetter && !$0.isNumber && $0 != "_" && $0 != "(" }
+                guard words.contains("unsafe") else { continue }
+                if !file.lines[max(0, index - 40)...index].contains(where: { $0.contains("Safety:") }) {
+                    faults.append("\(file.path):\(index + 1): \(line.trimmingCharacters(in: .whitespaces))")
+                }
+            }
+        }
+        expectNone(faults)
+    }
+
+    @Test(
+        "files and folders that the documents name exist",
+        arguments: ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
+    func namedFiles(document: String) throws {
+        let text = try #require(tree.file(document)).lines
+        var faults: [String] = []
+        for (index, line) in text.enumerated() {
+            let quoted = line.matches(of: /`([^`]+)`/).map { String($0.1) }
+            let linked = line.matches(of: /\]\(([^)]+)\)/).map { String($0.1) }
+            for name in quoted.filter(isPath) + linked.filter({ !$0.contains("://") && !$0.hasPrefix("#") })
+            where !exists(name) {
+                faults.append("\(document):\(index + 1): \(name)")
+            }
+        }
+        expectNone(faults)
+    }
+
+    /// Whether a quoted word is meant as a path of the tree: it has a slash inside, or an ending that only files have.
+    private func isPath(_ word: String) -> Bool {
+        guard word.wholeMatch(of: /[A-Za-z.][\w.\/+-]*/) != nil else { return false }
+        return word.contains("/") || [".swift", ".md", ".json5"].contains { word.hasSuffix($0) }
+    }
+
+    /// Documents name files from the root, from the sources, or by their last name alone, with or without `.swift`.
+    private func exists(_ name: String) -> Bool {
+        let folders = ["", "Sources/", "Sources/ProxyCore/", "Sources/HDProxy/"]
+        let isThere = folders.contains { folder in
+            ["", ".swift"].contains {
+                FileManager.default.fileExists(atPath: tree.root.appending(path: folder + name + $0).path)
+            }
+        }
+        return isThere || tree.files.contains { $0.path.hasSuffix("/" + name) }
+    }
+
+    @Test("the examples that the documents speak of are in Config")
+    func examples() throws {
+        let names = try FileManager.default.contentsOfDirectory(atPath: tree.root.appending(path: "Config").path)
+        #expect(names.contains("demo.json5") && names.contains("edge.json5"))
+        let tests = tree.swift(below: "Tests/HDProxyTests")
+        expectNone(
+            names.filter { name in
+                !tests.contains { test in test.lines.contains { $0.contains(name) || $0.contains("Config\"") } }
+            }.map { "Config/\($0): no test reads it" })
+    }
+
+    @Test("every test folder is a target, and no target is without tests")
+    func testTargets() throws {
+        let manifest = try #require(tree.file("Package.swift")).lines.joined(separator: "\n")
+        let folders = try FileManager.default.contentsOfDirectory(atPath: tree.root.appending(path: "Tests").path)
+        expectNone(
+            folders.filter { $0 != "Corpus" }.flatMap { folder -> [String] in
+                var faults: [String] = []
+                if !manifest.contains("\"\(folder)\"") { faults.append("Tests/\(folder) is no target") }
+                let holdsTests = tree.swift(below: "Tests/\(folder)").contains { file in
+                    file.code.contains { $0.contains("@Test") }
+                }
+                if !holdsTests { faults.append("Tests/\(folder) holds no test") }
+                return faults
+            })
+    }
+
+    @Test("every play cites the rule that it shows")
+    func citedRules() {
+        let pages = tree.files.filter { $0.path.hasPrefix("Tests/Corpus/Plays/") && !$0.path.hasSuffix("README.md") }
+        #expect(!pages.isEmpty)
+        expectNone(
+            pages.flatMap { page in
+                page.lines.enumerated().filter { line in
+                    line.element.hasPrefix("## ") && !line.element.contains(/\((RFC \d+ §|contract: ).*\)$/)
+                }.map { "\(page.path):\($0.offset + 1): \($0.element)" }
+            })
+    }
+}
