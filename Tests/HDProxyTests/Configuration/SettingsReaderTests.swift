@@ -165,6 +165,53 @@ private func listeners(_ listeners: String) -> String {
         for text in inert { #expect(problems(text) == [], "\(text)") }
     }
 
+    @Test func everyKeyOfTheContractIsKnown() {
+        let text = """
+            { workers: 0,
+              listeners: [
+                { name: "http", address: "[::]:80" },
+                { name: "https", address: "[::]:443",
+                  tls: { certificates: [ { certificate: "/c", key: "/k" } ], clientCA: "/a", clientAuth: "require",
+                         minimumVersion: "1.2" } } ],
+              admin: { address: "127.0.0.1:9090", socket: "/run/hdproxy/admin.sock" },
+              trustedProxies: [ "cloudflare", "10.42.0.0/16" ],
+              originLockdown: false,
+              discovery: { kubernetes: { server: "s", tokenFile: "t", caFile: "c", kubeconfig: "k" },
+                           dns: { servers: [ "10.43.0.10:53" ] }, stateDirectory: "/var/lib/hdproxy" },
+              services: {
+                api: { kubernetes: { namespace: "n", service: "api", port: "http" }, dns: { name: "api", port: 8000 },
+                       prefer: "none", balance: "leastRequest",
+                       health: { path: "/", interval: "5s", timeout: "2s", healthyAfter: 2, unhealthyAfter: 3,
+                                 expectStatus: "200-299" },
+                       identity: { header: "X-Service", value: "api" },
+                       outlier: { consecutiveFailures: 3, ejectFor: "10s", maxEjectedPercent: 50 },
+                       retry: { attempts: 2, budgetPercent: 20 },
+                       timeouts: { connect: "1s", response: "95s", idle: "60s" } },
+                old: { endpoints: [ "127.0.0.1:8001" ] } },
+              routes: [
+                { host: "a.b", service: "api", middlewares: [ { basicAuth: { usersFile: "/u" } } ] },
+                { host: "*.b", path: "/s/", paths: "asis", services: [ { name: "old", weight: 90 }, { name: "api" } ] },
+                { host: "b", exactPath: "/", redirect: { to: "https://www.b", status: 308 } } ],
+              timeouts: { requestHeader: "10s", requestBodyIdle: "30s", keepAlive: "960s", tunnelIdle: "1h" },
+              limits: { headerBytes: "128KiB", headers: 200, requestTarget: "32KiB", connections: 0, bodyBytes: 0 },
+              drain: { delay: "0s", timeout: "30s" },
+              handoff: { socket: "@hdproxy/[::]:80", confirm: "10s" },
+              log: { format: "json", access: true, level: "info", file: "-" },
+              tracing: { endpoint: "https://t/v1/traces", tokenFile: "f", sample: 0.01 } }
+            """
+        let later = [
+            "listeners[1].tls", "admin", "trustedProxies", "discovery", "services.api.kubernetes", "services.api.dns",
+            "services.api.health", "services.api.identity", "services.api.outlier", "services.api.retry",
+            "routes[0].middlewares", "handoff", "tracing",
+        ]
+        guard case .failure(let found) = SettingsReader.read(Array(text.utf8), file: "f") else {
+            Issue.record("what comes later was not refused")
+            return
+        }
+        #expect(found.problems.map(\.path) == later)
+        #expect(found.problems.allSatisfy { $0.wrong == "not supported yet" })
+    }
+
     @Test func problemsOfListenersAndServicesAreSpelledOut() {
         let cases: [(text: String, lines: [String])] = [
             (listeners(""), ["f:1:14: listeners: there is no listener; at least one, as in { address: \"[::]:80\" }"]),
