@@ -458,6 +458,7 @@ private func listeners(_ listeners: String) -> String {
         expected.listeners = [ListenerSpec(name: "[::]:80", address: NetworkAddress("[::]:80")!)]
         expected.services = [ServiceSettings(name: "api", endpoints: [NetworkAddress("10.0.0.1:80")!])]
         #expect(read == expected)
+        #expect(reread(expected.text) == expected)
         #expect(expected.workers == 0 && expected.drain == DrainSpec(delay: .zero, timeout: .seconds(30)))
         #expect(expected.limits == Limits() && expected.log == LogSettings())
         #expect(expected.services[0].connectTimeout == .seconds(1))
