@@ -23,16 +23,17 @@ struct Reply: Equatable {
     }
 }
 
-/// Writes all of `text` to the descriptor. A reader that went away ends it; nobody is left to be told.
-func writeFully(_ text: String, to descriptor: Int32) {
+/// Writes all of `text` to the descriptor. Returns 0, or the error number of the write that failed.
+@discardableResult func writeFully(_ text: String, to descriptor: Int32) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
         // Safety: the pointer is used for this call alone, with the length that belongs to it.
         let count = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
         if count < 0 {
             if errno == EINTR { continue }
-            return
+            return errno
         }
         bytes = bytes.dropFirst(count)
     }
+    return 0
 }

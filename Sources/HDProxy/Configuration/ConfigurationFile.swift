@@ -36,7 +36,7 @@ func readFile(_ path: String, bytesMax: Int) -> Result<[UInt8], Refusal> {
 }
 
 /// The system's words for `code`, as in "No such file or directory".
-private func errorText(_ code: Int32) -> String {
+func errorText(_ code: Int32) -> String {
     // Safety: strerror returns a NUL-terminated string, which is copied at once.
     unsafe String(cString: strerror(code))
 }

@@ -28,18 +28,19 @@ enum ListenersReader {
     private static func read(_ section: Section) -> ListenerSpec? {
         section.refuseLater("tls", .tls)
         let allowed = "an IP address and a port, as in \"[::]:80\" (IPv4, too) or \"127.0.0.1:8080\""
-        let nameText = section["name"].flatMap(readName)
+        // The name that is missing is the address, as `check --print` shows it.
+        let name = section["name"].flatMap { readName($0, default: section["address"]) }
         guard let item = section.required("address", allowed), let text = item.string(allowed) else { return nil }
         guard let address = NetworkAddress(text) else {
             item.report("\(item.shown) is not an address with a port", allowed)
             return nil
         }
-        return ListenerSpec(name: nameText ?? address.description, address: address)
+        return ListenerSpec(name: name ?? address.description, address: address)
     }
 
-    private static func readName(_ item: Item) -> String? {
+    private static func readName(_ item: Item, default address: Item?) -> String? {
         guard let text = item.string(NameText.allowed) else { return nil }
-        if NameText.isValid(text) { return text }
+        if NameText.isValid(text) || address?.node.value == .string(text) { return text }
         item.report("\(item.shown) is not a name", NameText.allowed)
         return nil
     }

@@ -6,6 +6,13 @@ import ProxyCore
 struct RoutesReader {
     /// The names that a route may refer to.
     private let services: Set<String>
+    /// Those of them that a message may show, in order.
+    private let known: [String]
+
+    private init(services: Set<String>) {
+        self.services = services
+        known = services.filter(NameText.isValid).sorted()
+    }
 
     /// The valid ones of the list `item`.
     static func read(_ item: Item, services: Set<String>) -> [RouteSettings] {
@@ -97,9 +104,10 @@ struct RoutesReader {
     private func readService(_ item: Item) -> String? {
         guard let name = item.string("the name of a service") else { return nil }
         if services.contains(name) { return name }
-        let known = services.filter(NameText.isValid).sorted()
-        let nearest = NearestName.of(name, among: known).map { ", did you mean \(JSON5Writer.quoted($0))?" } ?? ""
-        let allowed = known.isEmpty ? "a key of services, which is empty" : "one of \(known.joined(separator: ", "))"
+        let nearest = NearestName.hint(for: name, among: known, quote: "\"")
+        let more = known.count > 12 ? ", … (\(known.count) in all)" : ""
+        let names = known.prefix(12).joined(separator: ", ") + more
+        let allowed = known.isEmpty ? "a key of services, which is empty" : "one of \(names)"
         item.report("there is no service \(item.shown)\(nearest)", allowed)
         return nil
     }

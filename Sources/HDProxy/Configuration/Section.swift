@@ -65,7 +65,7 @@ struct Item {
         let allowed = words.map(JSON5Writer.quoted).joined(separator: " or ")
         guard let text = string(allowed) else { return nil }
         if words.contains(text) { return text }
-        let nearest = NearestName.of(text, among: words).map { ", did you mean \(JSON5Writer.quoted($0))?" } ?? ""
+        let nearest = NearestName.hint(for: text, among: words, quote: "\"")
         report("\(shown) is unknown\(nearest)", allowed)
         return nil
     }
@@ -140,7 +140,7 @@ struct Item {
                 if items[member.name] == nil { items[member.name] = member.item }
                 continue
             }
-            let nearest = NearestName.of(member.name, among: known).map { ", did you mean `\($0)`?" } ?? ""
+            let nearest = NearestName.hint(for: member.name, among: known, quote: "`")
             problems.report(
                 member.offset, member.item.path, "unknown key\(nearest)", "known here: \(known.joined(separator: ", "))"
             )

@@ -82,7 +82,7 @@ struct SettingsReader {
         if let count = limits["headers"]?.integer(in: 1...1000) { settings.limits.headers = count }
         if let bytes = limits["requestTarget"]?.size(in: head) { settings.limits.requestTargetBytes = bytes }
         if let count = limits["connections"]?.integer(in: 0...10_000_000) { settings.limits.connections = count }
-        let body = limits["bodyBytes"]?.size(in: 1...(1 << 50), allowsZero: true)
+        let body = limits["bodyBytes"]?.size(in: 1...(1 << 40), allowsZero: true)
         if let body { settings.limits.bodyBytes = UInt64(body) }
     }
 
