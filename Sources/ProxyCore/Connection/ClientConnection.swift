@@ -69,6 +69,8 @@ struct ClientConnection: ~Copyable {
     var isWritable = true
     /// Whether the client will send nothing more.
     var hasEnded = false
+    /// Whether the poller saw its end, which a short read then does not prove to be far.
+    var isEnding = false
     /// Whether it stands in the list of those to go on with in the next turn.
     var isPending = false
     var isHTTP10 = false
@@ -81,6 +83,8 @@ struct ClientConnection: ~Copyable {
     var clientCloses = false
     /// Whether bytes moved since the deadline was last set.
     var moved = false
+    /// Whether the response's head lies unsent in `responseOut`.
+    var headIsUnsent = false
     /// Whether `Connection: close` went out with the response.
     var toldClose = false
 

@@ -116,7 +116,7 @@ extension Connections {
         }
         switch transfer {
         case .bytes(let n):
-            if n < room { clients[c].isReadable = false }
+            if n < room, !clients[c].isEnding { clients[c].isReadable = false }
             clients[c].exchange.requestBodyBegan()
             if case .length = clients[c].requestBody.framing { countBody(c, n) }
             return .moved
@@ -152,16 +152,18 @@ extension Connections {
         case .chunked:
             clients[c].exchange.requestBodyBegan()
             switch BodyCoder.recode(
-                &clients[c].requestBody, from: &clients[c].input, to: &clients[c].requestOut, trailers: &trailers)
+                &clients[c].requestBody, from: &clients[c].input, to: &clients[c].requestOut, trailers: &trailers,
+                limits: headLimits)
             {
             case .malformed(let rejection):
                 perform(clients[c].exchange.requestMalformed(rejection), c)
                 return .gone
             case .moved:
-                guard limits.bodyBytes > 0, clients[c].requestBody.byteCount > limits.bodyBytes else { return .moved }
-                perform(clients[c].exchange.requestMalformed(.bodyTooLarge), c)
-                return .gone
-            case .needInput: return readMoreOfChunks(c)
+                if isBodyTooLarge(c) { return .gone }
+                return .moved
+            case .needInput:
+                if isBodyTooLarge(c) { return .gone }
+                return readMoreOfChunks(c)
             case .needRoom:
                 guard clients[c].requestOut.isEmpty, !clients[c].exchange.isConnecting else { return .nothing }
                 clients[c].canReplay = false
@@ -172,6 +174,15 @@ extension Connections {
             clients[c].requestBody.isEnded = true
             return .moved
         }
+    }
+
+    /// Whether the chunks so far, the one announced included, are more than allowed. Then the exchange is over.
+    private mutating func isBodyTooLarge(_ c: Int32) -> Bool {
+        let ahead = clients[c].requestBody.decoder.dataBytesAhead
+        let (total, overflow) = clients[c].requestBody.byteCount.addingReportingOverflow(ahead)
+        guard limits.bodyBytes > 0, overflow || total > limits.bodyBytes else { return false }
+        perform(clients[c].exchange.requestMalformed(.bodyTooLarge), c)
+        return true
     }
 
     /// Reads on where the input holds a piece of a frame or of trailers that cannot be taken yet.
@@ -190,7 +201,7 @@ extension Connections {
         let room = clients[c].input.writableCount
         switch clients[c].socket.receive(into: &clients[c].input) {
         case .bytes(let n):
-            if n < room { clients[c].isReadable = false }
+            if n < room, !clients[c].isEnding { clients[c].isReadable = false }
             return .moved
         case .wouldBlock:
             clients[c].isReadable = false

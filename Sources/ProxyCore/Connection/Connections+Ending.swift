@@ -77,7 +77,7 @@ extension Connections {
         clients[c].phase = .lingering
         clients[c].waiting = .end
         clients[c].requestBody.byteCount = 0
-        clientTimers.arm(c, at: now + Self.lingerTime)
+        clientTimers.arm(c, at: now + (isDraining ? Self.lingerTimeDraining : Self.lingerTime))
         linger(c)
     }
 

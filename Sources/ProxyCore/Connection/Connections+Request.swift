@@ -18,7 +18,7 @@ extension Connections {
             switch clients[c].socket.receive(into: &clients[c].input) {
             case .bytes(let n):
                 // Less than there was room for means that the socket is drained.
-                if n < room { clients[c].isReadable = false }
+                if n < room, !clients[c].isEnding { clients[c].isReadable = false }
                 if parseHead(c) { return }
             case .wouldBlock: clients[c].isReadable = false
             // A half request is no request, and nobody is left to be told.
@@ -37,12 +37,7 @@ extension Connections {
     /// Looks for a complete head in the input. Whether the connection now does something else than reading a head.
     private mutating func parseHead(_ c: Int32) -> Bool {
         // A long head that trickles in is parsed again only when another line end has come.
-        let scanned = Int(clients[c].scanned)
-        if scanned > 0, clients[c].input.writableCount > 0 {
-            let hasLineEnd = clients[c].input.withReadable { Scan.firstControl($0, from: scanned &- 1) < $0.count }
-            clients[c].scanned = Int32(truncatingIfNeeded: clients[c].input.count)
-            if !hasLineEnd { return false }
-        }
+        if clients[c].input.writableCount > 0, !isWorthParsing(clients[c].input, scanned: clients[c].scanned) { return false }
         var rejection: Rejection?
         let step = clients[c].input.withReadable { bytes in
             do throws(Rejection) {
@@ -67,8 +62,22 @@ extension Connections {
         clients[c].phase = .exchange
         counters.requests &+= 1
         openExchange(c)
-        if let rejection { refuse(c, .rejected(rejection)) } else { route(c) }
+        if let rejection {
+            clients[c].method = requestHead.method
+            refuse(c, .rejected(rejection))
+        } else {
+            route(c)
+        }
         return true
+    }
+
+    /// Whether an incomplete head can have become complete or wrong: another line end has come, or much else. One that
+    /// trickles in is not read from its beginning for each byte.
+    @inline(__always)
+    func isWorthParsing(_ input: borrowing ByteBuffer, scanned: Int32) -> Bool {
+        let from = Int(scanned)
+        if from == 0 || input.count &- from >= 1024 { return true }
+        return input.withReadable { Scan.firstControl($0, from: from &- 1) < $0.count }
     }
 
     /// Resets what belongs to one exchange.
@@ -104,7 +113,6 @@ extension Connections {
     /// Refuses a message that is no request.
     private mutating func refuse(_ c: Int32, _ outcome: Outcome) {
         clients[c].exchange = Exchange(Exchange.Opening(keepsClient: false))
-        // Only what a broken head has told reliably: nothing. The method decides whether a body may be sent.
         clients[c].clientCloses = false
         if log.isOn {
             if !clients[c].record.hasMemory { buffers.supply(&clients[c].record, .head) }
@@ -202,7 +210,7 @@ extension Connections {
         let match = clients[c].input.withReadable { bytes in
             let target = requestHead.target
             let host = bytes.extracting(requestHead.authority.host.range)
-            if target.pathAndQuery.isEmpty {
+            if target.path.isEmpty {
                 let slash: [1 of UInt8] = [ASCII.slash]
                 return routes.table.match(host: host, path: slash.span)
             }
@@ -241,6 +249,7 @@ extension Connections {
         }
         clients[c].input.consume(requestHead.byteCount)
         clients[c].requestBody = BodyProgress(framing, emitsChunks: framing == .chunked)
+        clients[c].requestBody.dropsTrailers = requestHead.connection.nominatesFields
         clients[c].service = service
         directory.services[service].inFlight &+= 1
         connect(c)
@@ -258,8 +267,8 @@ extension Connections {
         var location = ByteBuffer(capacity: redirect.location.utf8.count + Int(target.count) + 1)
         location.append(utf8: redirect.location)
         guard redirect.appendsPath else { return location }
+        if requestHead.target.path.isEmpty { location.append(ASCII.slash) }
         clients[c].input.withReadable { location.append($0, target) }
-        if target.isEmpty { location.append(ASCII.slash) }
         return location
     }
 }

@@ -55,6 +55,7 @@ extension Connections {
         switch clients[c].socket.send(&clients[c].responseOut) {
         case .bytes(let n):
             clients[c].moved = true
+            clients[c].headIsUnsent = false
             clients[c].bytesOut &+= UInt64(n)
             if !clients[c].responseOut.isEmpty { clients[c].isWritable = false }
         case .wouldBlock: clients[c].isWritable = false
@@ -90,7 +91,7 @@ extension Connections {
             let room = upstreams[u].input.writableCount
             switch upstreams[u].socket.receive(into: &upstreams[u].input) {
             case .bytes(let n):
-                if n < room { upstreams[u].isReadable = false }
+                if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
                 upstreams[u].hasSpoken = true
                 switch parseResponseHead(c, u) {
                 case .nothing: break
@@ -107,18 +108,15 @@ extension Connections {
     }
 
     private mutating func malformed(_ c: Int32, _ rejection: Rejection) -> Fill {
-        perform(clients[c].exchange.upstreamMalformed(rejection), c)
+        let isUnsent = clients[c].headIsUnsent
+        if isUnsent { buffers.reclaim(&clients[c].responseOut) }
+        perform(clients[c].exchange.upstreamMalformed(rejection, isUnsent: isUnsent), c)
         return .gone
     }
 
     /// Looks for a complete head in the upstream's bytes.
     private mutating func parseResponseHead(_ c: Int32, _ u: Int32) -> Fill {
-        let scanned = Int(upstreams[u].scanned)
-        if scanned > 0, upstreams[u].input.writableCount > 0 {
-            let hasLineEnd = upstreams[u].input.withReadable { Scan.firstControl($0, from: scanned &- 1) < $0.count }
-            upstreams[u].scanned = Int32(truncatingIfNeeded: upstreams[u].input.count)
-            if !hasLineEnd { return .nothing }
-        }
+        if upstreams[u].input.writableCount > 0, !isWorthParsing(upstreams[u].input, scanned: upstreams[u].scanned) { return .nothing }
         let method = clients[c].method
         var rejection: Rejection?
         let step = upstreams[u].input.withReadable { bytes in
@@ -153,8 +151,7 @@ extension Connections {
             openTunnel(c)
             return .gone
         case .relayHead:
-            relayHead(c, u)
-            return .moved
+            return relayHead(c, u)
         case .wait, .connect, .sendRequest, .answer, .cut, .abandon, .finish:
             perform(action, c)
             return .gone
@@ -202,7 +199,8 @@ extension Connections {
     }
 
     /// Passes the final head on, and notes how the body will come.
-    private mutating func relayHead(_ c: Int32, _ u: Int32) {
+    private mutating func relayHead(_ c: Int32, _ u: Int32) -> Fill {
+        clients[c].headIsUnsent = true
         clients[c].status = UInt16(truncatingIfNeeded: responseHead.status)
         clients[c].answeredAt = now
         clients[c].moved = true
@@ -214,6 +212,7 @@ extension Connections {
             framing = clients[c].isHTTP10 ? .untilClose : .chunked
         }
         clients[c].responseBody = BodyProgress(responseHead.framing, emitsChunks: framing == .chunked)
+        clients[c].responseBody.dropsTrailers = responseHead.connection.nominatesFields
         if responseHead.connection.close || responseHead.isHTTP10 || responseHead.framing == .untilClose {
             upstreams[u].mustClose = true
         }
@@ -232,8 +231,10 @@ extension Connections {
             sendInPlace(c, u)
         } else {
             copyHead(c)
+            if !clients[c].responseBody.isEnded { return takeResponse(c) == .gone ? .gone : .moved }
         }
         if clients[c].responseBody.isEnded { endOfResponse(c, u) }
+        return .moved
     }
 
     /// Head before body, in the upstream's own buffer, which becomes the client's.
@@ -267,7 +268,6 @@ extension Connections {
             buffers.grow(&clients[c].responseOut, to: .largeHead)
         }
         _ = clients[c].responseOut.append(from: headScratch)
-        if !clients[c].responseBody.isEnded { _ = takeResponse(c) }
     }
 
     // MARK: The body
@@ -306,7 +306,7 @@ extension Connections {
         let room = clients[c].responseOut.writableCount
         switch upstreams[u].socket.receive(into: &clients[c].responseOut) {
         case .bytes(let n):
-            if n < room { upstreams[u].isReadable = false }
+            if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
             countResponse(c, u, n)
             return .moved
         case .wouldBlock:
@@ -339,7 +339,7 @@ extension Connections {
         let limit = clients[c].responseOut.writableCount - 8
         switch upstreams[u].socket.receive(into: &clients[c].responseOut, limit: limit) {
         case .bytes(let n):
-            if n < limit { upstreams[u].isReadable = false }
+            if n < limit, !upstreams[u].isEnding { upstreams[u].isReadable = false }
             clients[c].moved = true
             clients[c].responseBody.byteCount &+= UInt64(n)
             if clients[c].responseBody.emitsChunks { frame(c, n) }
@@ -380,7 +380,7 @@ extension Connections {
         let room = upstreams[u].input.writableCount
         switch upstreams[u].socket.receive(into: &upstreams[u].input) {
         case .bytes(let n):
-            if n < room { upstreams[u].isReadable = false }
+            if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
             clients[c].moved = true
             return takeResponse(c) == .gone ? .gone : .moved
         case .wouldBlock:
@@ -417,7 +417,8 @@ extension Connections {
             return .moved
         case .chunked:
             switch BodyCoder.recode(
-                &clients[c].responseBody, from: &upstreams[u].input, to: &clients[c].responseOut, trailers: &trailers)
+                &clients[c].responseBody, from: &upstreams[u].input, to: &clients[c].responseOut, trailers: &trailers,
+                limits: headLimits)
             {
             case .malformed(let rejection):
                 // What was decoded before the fault was well-formed, but goes nowhere any more: the body is cut.

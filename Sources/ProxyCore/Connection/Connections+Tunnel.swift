@@ -76,7 +76,7 @@ extension Connections {
         let room = clients[c].requestOut.writableCount
         switch clients[c].socket.receive(into: &clients[c].requestOut) {
         case .bytes(let n):
-            if n < room { clients[c].isReadable = false }
+            if n < room, !clients[c].isEnding { clients[c].isReadable = false }
             clients[c].moved = true
             clients[c].requestBody.byteCount &+= UInt64(n)
             budget &-= n
@@ -118,7 +118,7 @@ extension Connections {
         let room = clients[c].responseOut.writableCount
         switch upstreams[u].socket.receive(into: &clients[c].responseOut) {
         case .bytes(let n):
-            if n < room { upstreams[u].isReadable = false }
+            if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
             clients[c].moved = true
             budget &-= n
             return .moved

@@ -14,6 +14,8 @@ public struct Connections: ~Copyable {
     static var bytesPerTurn: Int { 256 * 1024 }
     /// For how long a closed connection's client may still send before we stop reading.
     static var lingerTime: Instant.Span { .milliseconds(3000) }
+    /// The same while we are leaving, and only such connections may be left.
+    static var lingerTimeDraining: Instant.Span { .milliseconds(250) }
     /// For how long a client may leave its answer unread.
     static var clientReadsTime: Instant.Span { .milliseconds(60_000) }
 
@@ -185,6 +187,7 @@ public struct Connections: ~Copyable {
         let c = id.index
         if readiness.isReadable { clients[c].isReadable = true }
         if readiness.isWritable { clients[c].isWritable = true }
+        if readiness.isEnding { clients[c].isEnding = true }
         if readiness.isBroken { return clientBroke(c) }
         advance(c)
     }

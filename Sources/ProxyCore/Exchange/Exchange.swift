@@ -209,9 +209,10 @@ public struct Exchange: Sendable {
         }
     }
 
-    /// The upstream's bytes break a rule.
-    public mutating func upstreamMalformed(_ rejection: Rejection) -> Action {
-        fail(.upstreamMalformed(rejection))
+    /// The upstream's bytes break a rule. `isUnsent`: the head that was to be relayed has not gone out yet.
+    public mutating func upstreamMalformed(_ rejection: Rejection, isUnsent: Bool = false) -> Action {
+        if response == .relaying, isUnsent { response = .awaiting }
+        return fail(.upstreamMalformed(rejection))
     }
 
     // MARK: Events of the client's side

@@ -16,6 +16,9 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
     /// One that could pass for the above and is never ours: another `X-Forwarded-…`, `Forwarded`, `Proxy`, the
     /// internals of frameworks, and look-alikes that some back end folds into one of them.
     case forged
+    /// One that says what a message is or who may see it: it stays although `Connection` nominates it, and has no
+    /// business in trailers.
+    case guarded
     // Noted for the log, or not to be removed at a client's bidding.
     case userAgent, cfRay, traceparent, authorization, cookie, accept
     // Of responses.
@@ -32,49 +35,78 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         switch (range.count, first) {
         case (2, UInt8(ascii: "t")): return if_("te", .te)
         case (3, UInt8(ascii: "v")): return if_("via", .via)
+        case (3, UInt8(ascii: "a")): return if_("age", .guarded)
         case (4, UInt8(ascii: "h")): return if_("host", .host)
         case (4, UInt8(ascii: "d")): return if_("date", .date)
+        case (4, UInt8(ascii: "v")): return if_("vary", .guarded)
         case (5, UInt8(ascii: "p")): return if_("proxy", .forged)
+        case (5, UInt8(ascii: "r")): return if_("range", .guarded)
         case (6, UInt8(ascii: "e")): return if_("expect", .expect)
         case (6, UInt8(ascii: "a")): return if_("accept", .accept)
         case (6, UInt8(ascii: "c")):
             return Scan.equals(bytes, range, "cookie") ? .cookie : if_("cf-ray", .cfRay)
+        case (6, UInt8(ascii: "o")): return if_("origin", .guarded)
         case (7, UInt8(ascii: "u")): return if_("upgrade", .upgrade)
         case (7, UInt8(ascii: "t")): return if_("trailer", .trailer)
-        case (9, UInt8(ascii: "x")): return if_("x-real-ip", .xRealIP)
+        case (7, UInt8(ascii: "e")): return if_("expires", .guarded)
+        case (8, UInt8(ascii: "l")): return if_("location", .guarded)
+        case (8, UInt8(ascii: "c")): return if_("cdn-loop", .guarded)
         case (9, UInt8(ascii: "f")): return if_("forwarded", .forged)
         case (10, UInt8(ascii: "c")): return if_("connection", .connection)
         case (10, UInt8(ascii: "k")): return if_("keep-alive", .keepAlive)
         case (10, UInt8(ascii: "u")): return if_("user-agent", .userAgent)
         case (10, UInt8(ascii: "s")): return if_("set-cookie", .setCookie)
+        case (10, UInt8(ascii: "t")): return if_("tracestate", .guarded)
+        case (10, UInt8(ascii: "e")): return if_("early-data", .guarded)
         case (11, UInt8(ascii: "t")): return if_("traceparent", .traceparent)
-        case (12, UInt8(ascii: "x")): return if_("x-request-id", .xRequestID)
+        case (11, UInt8(ascii: "r")): return if_("retry-after", .guarded)
         case (12, UInt8(ascii: "m")): return if_("max-forwards", .maxForwards)
+        case (12, UInt8(ascii: "c")): return if_("content-type", .guarded)
         case (13, UInt8(ascii: "a")): return if_("authorization", .authorization)
-        case (13, UInt8(ascii: "x")): return if_("x-rewrite-url", .forged)
-        case (14, UInt8(ascii: "x")): return if_("x-original-url", .forged)
+        case (13, UInt8(ascii: "c")):
+            return Scan.equals(bytes, range, "cache-control") ? .guarded : if_("content-range", .guarded)
         case (14, UInt8(ascii: "c")): return if_("content-length", .contentLength)
         case (14, UInt8(ascii: "h")): return if_("http2-settings", .http2Settings)
-        case (15, UInt8(ascii: "x")):
-            return Scan.equals(bytes, range, "x-forwarded-for") ? .xForwardedFor : forwardedFamily(bytes, range)
-        case (16, UInt8(ascii: "x")):
-            return Scan.equals(bytes, range, "x-forwarded-host") ? .xForwardedHost : forwardedFamily(bytes, range)
         case (16, UInt8(ascii: "p")): return if_("proxy-connection", .proxyConnection)
-        case (17, UInt8(ascii: "x")):
-            return Scan.equals(bytes, range, "x-forwarded-proto") ? .xForwardedProto : forwardedFamily(bytes, range)
+        case (16, UInt8(ascii: "c")):
+            return Scan.equals(bytes, range, "content-encoding") ? .guarded : if_("content-location", .guarded)
+        case (16, UInt8(ascii: "w")): return if_("www-authenticate", .guarded)
         case (17, UInt8(ascii: "t")): return if_("transfer-encoding", .transferEncoding)
         case (18, UInt8(ascii: "p")): return if_("proxy-authenticate", .proxyAuthenticate)
         case (19, UInt8(ascii: "p")): return if_("proxy-authorization", .proxyAuthorization)
-        case (23, UInt8(ascii: "x")): return if_("x-middleware-subrequest", .forged)
-        case (_, UInt8(ascii: "x")): return forwardedFamily(bytes, range)
+        case (_, UInt8(ascii: "c")), (_, UInt8(ascii: "i")), (_, UInt8(ascii: "s")): return guardedFamily(bytes, range)
+        case (_, UInt8(ascii: "x")): return extensionField(bytes, range)
         default: return .other
         }
     }
 
-    /// Any other `X-Forwarded-…`: what we do not set ourselves, nobody else may say either.
-    private static func forwardedFamily(_ bytes: Span<UInt8>, _ range: ByteRange) -> FieldName {
-        let prefix = ByteRange(Int(range.start), min(Int(range.start) + 12, range.end))
-        return Scan.equals(bytes, prefix, "x-forwarded-") ? .forged : .other
+    /// The `X-…` fields that proxies and frameworks believe.
+    private static func extensionField(_ bytes: Span<UInt8>, _ range: ByteRange) -> FieldName {
+        @inline(__always) func is_(_ text: StaticString) -> Bool { Scan.equals(bytes, range, text) }
+        switch range.count {
+        case 9 where is_("x-real-ip"): return .xRealIP
+        case 12 where is_("x-request-id"): return .xRequestID
+        case 15 where is_("x-forwarded-for"): return .xForwardedFor
+        case 16 where is_("x-forwarded-host"): return .xForwardedHost
+        case 17 where is_("x-forwarded-proto"): return .xForwardedProto
+        case 13 where is_("x-rewrite-url") || is_("x-nextjs-data"): return .forged
+        case 14 where is_("x-original-url"): return .forged
+        case 23 where is_("x-middleware-subrequest"): return .forged
+        default:
+            // Any other `X-Forwarded…`: what we do not set ourselves, nobody else may say either.
+            return hasPrefix(bytes, range, "x-forwarded") ? .forged : .other
+        }
+    }
+
+    /// `CF-…` and `Sec-…`, which tell of the client, and `If-…`, which decide whether anything is done.
+    private static func guardedFamily(_ bytes: Span<UInt8>, _ range: ByteRange) -> FieldName {
+        hasPrefix(bytes, range, "cf-") || hasPrefix(bytes, range, "if-") || hasPrefix(bytes, range, "sec-")
+            ? .guarded : .other
+    }
+
+    private static func hasPrefix(_ bytes: Span<UInt8>, _ range: ByteRange, _ prefix: StaticString) -> Bool {
+        let end = Int(range.start) + prefix.utf8CodeUnitCount
+        return end <= range.end && Scan.equals(bytes, ByteRange(Int(range.start), end), prefix)
     }
 
     /// The field that a back end may take this for, if it folds `_` and `.` to `-` as CGI and its heirs do. Called
@@ -92,7 +124,7 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         }
         let name = recognize(folded.span, ByteRange(0, Int(range.count)))
         switch name {
-        case .other, .userAgent, .accept, .date, .traceparent: return .other
+        case .other, .userAgent, .accept, .date, .traceparent, .guarded: return .other
         default: return .forged
         }
     }
@@ -102,7 +134,8 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
     var survivesNomination: Bool {
         switch self {
         case .host, .contentLength, .transferEncoding, .authorization, .cookie, .setCookie, .via, .traceparent,
-            .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .xRequestID, .cfRay, .date, .maxForwards:
+            .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .xRequestID, .cfRay, .date, .maxForwards,
+            .guarded:
             true
         case .other, .connection, .keepAlive, .proxyConnection, .te, .upgrade, .http2Settings, .proxyAuthenticate,
             .proxyAuthorization, .trailer, .expect, .forged, .userAgent, .accept:

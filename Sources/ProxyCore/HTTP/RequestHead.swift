@@ -19,6 +19,8 @@ public struct RequestHead: ~Copyable {
     public internal(set) var connection = ConnectionOptions()
     /// Where the body ends.
     public internal(set) var framing = BodyFraming.none
+    /// Whether there is a Content-Length, if only of zero.
+    public internal(set) var saysLength = false
     /// Whether `Expect: 100-continue` was sent (and only that).
     public internal(set) var expectsContinue = false
     /// Whether an upgrade is asked for that a gateway may pass on: GET, HTTP/1.1, no body, `Connection: upgrade`,

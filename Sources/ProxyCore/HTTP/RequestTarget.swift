@@ -18,7 +18,7 @@ public struct RequestTarget: Sendable {
     public var form = TargetForm.origin
     /// The whole target.
     public var whole = ByteRange()
-    /// Path and query as they are forwarded: origin-form. Empty where an absolute target has no path, which means `/`.
+    /// Path and query as they came. An absolute target may lack both, or the path alone, which then means `/`.
     public var pathAndQuery = ByteRange()
     /// The path alone, up to the `?`.
     public var path = ByteRange()
@@ -58,8 +58,6 @@ public struct RequestTarget: Sendable {
         var at = authority
         while at < end, bytes[at] != ASCII.slash, bytes[at] != UInt8(ascii: "?") { at &+= 1 }
         target.authority = ByteRange(authority, at)
-        // `http://host?query` has an empty path; nobody needs it, and it would have to be repaired.
-        guard at == end || bytes[at] == ASCII.slash else { throw .badTarget }
         target.setPath(bytes, from: at)
         return target
     }

@@ -11,6 +11,8 @@ struct BodyProgress {
     var decoder = ChunkedDecoder()
     /// Whether chunks are written on the way out.
     var emitsChunks = false
+    /// Whether its trailers go no further: `Connection` nominated fields whose names are not remembered.
+    var dropsTrailers = false
     /// Whether all of it has been read.
     var isEnded = true
     /// Body bytes so far, without framing.
@@ -53,9 +55,9 @@ enum BodyCoder {
     /// fits.
     static func recode(
         _ body: inout BodyProgress, from input: inout ByteBuffer, to output: inout ByteBuffer,
-        trailers: inout FieldSection
+        trailers: inout FieldSection, limits: HeadLimits
     ) -> Step {
-        let limits = HeadLimits(headerBytes: trailerBytesMax, requestTargetBytes: 0)
+        let limits = HeadLimits(headerBytes: min(limits.headerBytes, trailerBytesMax), requestTargetBytes: 0)
         // Output grows by at most one frame more than input had: a chunk that is cut here gets a frame of its own.
         let limit = output.writableCount &- 64
         if limit <= 0 { return .needRoom }
@@ -83,6 +85,7 @@ enum BodyCoder {
                                 body.decoder.repeatTrailers()
                                 return .needRoom
                             }
+                            if body.dropsTrailers { trailers.removeAll() }
                             HeadWriter.writeLastChunk(trailers, view, into: &output)
                         }
                         body.isEnded = true

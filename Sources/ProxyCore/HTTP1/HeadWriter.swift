@@ -17,11 +17,11 @@ public enum HeadWriter {
     ) {
         out.append(bytes, head.methodBytes)
         out.append(ASCII.space)
-        if head.target.pathAndQuery.isEmpty {
-            out.append(head.method == .options ? UInt8(ascii: "*") : ASCII.slash)
-        } else {
-            out.append(bytes, head.target.pathAndQuery)
+        // An absolute target may lack the path, which then is the root (RFC 9112 §3.2.1, §3.2.4).
+        if head.target.path.isEmpty {
+            out.append(head.method == .options && head.target.pathAndQuery.isEmpty ? UInt8(ascii: "*") : ASCII.slash)
         }
+        out.append(bytes, head.target.pathAndQuery)
         out.append(" HTTP/1.1\r\n")
 
         let host = ByteRange(Int(head.authority.host.start), hostEnd(head, bytes))
@@ -57,7 +57,7 @@ public enum HeadWriter {
         switch head.framing {
         case .length(let count): appendContentLength(count, &out)
         case .chunked: out.append("Transfer-Encoding: chunked\r\n")
-        case .none, .untilClose: if head.method.anticipatesBody { out.append("Content-Length: 0\r\n") }
+        case .none, .untilClose: if head.method.anticipatesBody || head.saysLength { out.append("Content-Length: 0\r\n") }
         }
         if !head.upgrade.isEmpty {
             out.append("Connection: Upgrade\r\nUpgrade: ")

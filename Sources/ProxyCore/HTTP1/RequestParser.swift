@@ -16,6 +16,8 @@ public enum RequestParser {
         _ bytes: Span<UInt8>, into head: inout RequestHead, limits: HeadLimits
     ) throws(Rejection) -> ParseStep {
         var at = 0
+        // What a broken head has told before it broke is all that an answer may rely on.
+        head.method = .other
         guard try skipEmptyLines(bytes, &at) else { return .needMore }
         guard try parseRequestLine(bytes, &at, &head, limits) == .complete else { return .needMore }
 
@@ -78,6 +80,7 @@ public enum RequestParser {
         }
         head.byteCount = at
         head.framing = try framing.requestFraming(isHTTP10: head.isHTTP10)
+        head.saysLength = framing.hasContentLength
         try checkHost(bytes, &head, hosts, host)
 
         if head.isHTTP10 {

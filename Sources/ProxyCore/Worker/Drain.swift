@@ -28,19 +28,6 @@ struct Drain {
     }
 }
 
-/// What a worker has to say when it is gone.
-public struct WorkerReport: Sendable {
-    /// What it counted.
-    public var counters = Counters()
-    /// Requests that were under way when the time was over.
-    public var cutExchanges = 0
-    /// Tunnels that were open when the time was over.
-    public var cutTunnels = 0
-
-    /// Nothing to say.
-    public init() {}
-}
-
 extension Worker {
     /// Steps on with leaving. Whether the worker is done.
     mutating func stepDrain() -> Bool {
