@@ -49,6 +49,7 @@ struct ControlLoop: ~Copyable {
     private var log: EventLog
     private var reload: Reload
     private var reloadAt = Instant.never
+    private var isReloadAsked = false
     private var isLeaving = false
 
     init(source: ConfigurationSource, settings: Settings) throws(SystemError) {
@@ -64,6 +65,8 @@ struct ControlLoop: ~Copyable {
         log = EventLog(writer: writer, level: settings.log.level)
         reload = Reload(source: source, settings: settings)
         watch = Self.watch(source)
+        // The file may have changed since it was read, before anybody watched it.
+        reloadAt = Clock.now() + Self.gathering
         for (listener, address) in zip(settings.listeners, opened.addresses) {
             log.write(.info, "listening", ["listener": .text(listener.name), "address": .text(address.description)])
         }
@@ -90,7 +93,8 @@ struct ControlLoop: ~Copyable {
             }
             if reloadAt <= Clock.now() {
                 reloadAt = .never
-                reload.run(workers, &log)
+                reload.run(workers, &log, isAsked: isReloadAsked)
+                isReloadAsked = false
             }
             if let report = workers.finalReport() { return leave(report) }
         }
@@ -122,7 +126,10 @@ struct ControlLoop: ~Copyable {
 
     private mutating func act(on signal: Int32) -> Int32? {
         switch signal {
-        case SIGHUP: if !isLeaving { scheduleReload() }
+        case SIGHUP:
+            if isLeaving { break }
+            isReloadAsked = true
+            scheduleReload()
         case SIGUSR1: writer.reopen()
         default:
             if isLeaving {

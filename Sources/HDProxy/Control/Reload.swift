@@ -18,12 +18,14 @@ struct Reload {
         self.settings = settings
     }
 
-    /// Reads the configuration again and acts on it.
-    mutating func run(_ workers: WorkerPool, _ log: inout EventLog) {
+    /// Reads the configuration again and acts on it. Where nobody asked for it (`isAsked`), because the folder has
+    /// other files that change, an unchanged one is no event.
+    mutating func run(_ workers: WorkerPool, _ log: inout EventLog, isAsked: Bool) {
         guard case .file(let path) = source else { return }
         switch loadConfiguration(path: path) {
         case .failure(let problems): refuse(problems.lines, &log)
         case .success(let new) where new == settings:
+            guard isAsked else { return }
             counts.unchanged += 1
             log.write(.info, "reload", ["outcome": .text("unchanged"), "generation": .count(Int(generation))])
         case .success(let new): adopt(new, workers, &log)

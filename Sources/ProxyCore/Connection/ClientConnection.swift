@@ -49,6 +49,8 @@ struct ClientConnection: ~Copyable {
     /// The endpoint of the latest attempt; -1 for none.
     var endpoint: Int32 = -1
     var tried = TriedEndpoints()
+    /// Whether it stands among those who never said a word.
+    var isNewcomer = true
     /// Neighbours among the idle connections, the longest idle one first.
     var previousIdle: Int32 = -1
     var nextIdle: Int32 = -1

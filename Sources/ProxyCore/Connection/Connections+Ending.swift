@@ -10,7 +10,7 @@ extension Connections {
         guard keepClient else { return closeGently(c) }
         clients[c].phase = .idle
         clients[c].moved = false
-        enterIdle(c)
+        enterIdle(c, isNewcomer: false)
         if clients[c].input.isEmpty {
             buffers.reclaim(&clients[c].input)
         } else {

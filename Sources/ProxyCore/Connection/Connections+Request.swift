@@ -244,12 +244,12 @@ extension Connections {
             clients[c].requestOut.clear()
         }
         let forwarding = Forwarding(client: clients[c].peer.ip, id: clients[c].id)
+        clients[c].requestBody = BodyProgress(framing, emitsChunks: framing == .chunked)
         clients[c].input.withReadable { bytes in
             HeadWriter.write(requestHead, bytes, forwarding: forwarding, into: &clients[c].requestOut)
+            if requestHead.connection.nominatesFields { clients[c].requestBody.nominated.note(requestHead.fields, bytes) }
         }
         clients[c].input.consume(requestHead.byteCount)
-        clients[c].requestBody = BodyProgress(framing, emitsChunks: framing == .chunked)
-        clients[c].requestBody.dropsTrailers = requestHead.connection.nominatesFields
         clients[c].service = service
         directory.services[service].inFlight &+= 1
         connect(c)

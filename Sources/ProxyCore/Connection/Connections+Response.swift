@@ -212,7 +212,9 @@ extension Connections {
             framing = clients[c].isHTTP10 ? .untilClose : .chunked
         }
         clients[c].responseBody = BodyProgress(responseHead.framing, emitsChunks: framing == .chunked)
-        clients[c].responseBody.dropsTrailers = responseHead.connection.nominatesFields
+        if responseHead.connection.nominatesFields {
+            upstreams[u].input.withReadable { clients[c].responseBody.nominated.note(responseHead.fields, $0) }
+        }
         if responseHead.connection.close || responseHead.isHTTP10 || responseHead.framing == .untilClose {
             upstreams[u].mustClose = true
         }

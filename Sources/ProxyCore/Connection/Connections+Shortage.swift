@@ -12,7 +12,7 @@ extension Connections {
     mutating func noteShed() { counters.shedConnections &+= 1 }
 
     /// Frees a descriptor. Whether one could be freed.
-    mutating func makeRoom() -> Bool { closeSomeIdleUpstream() || closeOldestIdle() }
+    mutating func makeRoom() -> Bool { closeOldestNewcomer() || closeSomeIdleUpstream() || closeOldestIdle() }
 
     /// Frees a client's place. Whether one could be freed.
     mutating func makeRoomForClient() -> Bool { closeOldestIdle() }
@@ -25,6 +25,14 @@ extension Connections {
         let change = openSinceReport
         reportedOpen = clients.count
         return change
+    }
+
+    /// Every answer from now on ends its connection.
+    mutating func beginDraining() {
+        isDraining = true
+        for c in 0..<clients.slotCount where clients.isUsed(c) && clients[c].phase == .lingering {
+            clientTimers.arm(c, at: min(clientTimers.deadline(c), now + Self.lingerTimeDraining))
+        }
     }
 
     /// Whether no client is connected.

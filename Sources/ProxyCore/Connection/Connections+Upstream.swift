@@ -35,7 +35,7 @@ extension Connections {
             case .exhausted:
                 counters.exhaustions &+= 1
                 // What is only kept for later gives way to what is wanted now.
-                if isLastTry || !(closeSomeIdleUpstream() || closeOldestIdle()) {
+                if isLastTry || !makeRoom() {
                     return perform(clients[c].exchange.failed(.overloaded), c)
                 }
             }

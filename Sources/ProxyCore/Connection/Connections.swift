@@ -44,9 +44,10 @@ public struct Connections: ~Copyable {
     var now: Instant
     /// Clients to go on with in the next turn.
     var pending: [SlotID] = []
-    var oldestIdle: Int32 = -1
-    var newestIdle: Int32 = -1
-    var idleClientCount = 0
+    /// Clients that never said a word.
+    var newcomers = IdleList()
+    /// Clients that wait between two requests.
+    var regulars = IdleList()
     var idleUpstreamCount = 0
     /// Client connections that were last reported.
     var reportedOpen = 0
@@ -175,7 +176,7 @@ public struct Connections: ~Copyable {
             return
         }
         counters.acceptedConnections &+= 1
-        enterIdle(c)
+        enterIdle(c, isNewcomer: true)
         clients[c].waiting = .firstByte
         clientTimers.arm(c, at: now + times.requestHeader)
     }

@@ -11,8 +11,8 @@ struct BodyProgress {
     var decoder = ChunkedDecoder()
     /// Whether chunks are written on the way out.
     var emitsChunks = false
-    /// Whether its trailers go no further: `Connection` nominated fields whose names are not remembered.
-    var dropsTrailers = false
+    /// Names that `Connection` nominated: trailers of these go no further.
+    var nominated = NominatedNames()
     /// Whether all of it has been read.
     var isEnded = true
     /// Body bytes so far, without framing.
@@ -85,8 +85,7 @@ enum BodyCoder {
                                 body.decoder.repeatTrailers()
                                 return .needRoom
                             }
-                            if body.dropsTrailers { trailers.removeAll() }
-                            HeadWriter.writeLastChunk(trailers, view, into: &output)
+                            HeadWriter.writeLastChunk(trailers, view, without: body.nominated, into: &output)
                         }
                         body.isEnded = true
                         return .moved

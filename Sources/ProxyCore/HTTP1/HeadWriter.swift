@@ -165,10 +165,14 @@ public enum HeadWriter {
     }
 
     /// Appends the last chunk with those trailer lines that may travel (RFC 9110 §6.5.1).
-    static func writeLastChunk(_ trailers: borrowing FieldSection, _ bytes: Span<UInt8>, into out: inout ByteBuffer) {
+    static func writeLastChunk(
+        _ trailers: borrowing FieldSection, _ bytes: Span<UInt8>, without nominated: NominatedNames,
+        into out: inout ByteBuffer
+    ) {
         out.append("0\r\n")
         var run = LineRun()
         for i in 0..<trailers.lines.count where !trailers.lines[i].known.isForbiddenInTrailers {
+            if !nominated.isEmpty, nominated.contains(trailers.lines[i], bytes) { continue }
             run.add(trailers.lines[i], bytes, &out)
         }
         run.end(bytes, &out)

@@ -78,7 +78,7 @@ public struct Worker: ~Copyable {
             case .drain(let spec):
                 guard drain == nil else { continue }
                 drain = Drain(spec, now: connections.now)
-                connections.isDraining = true
+                connections.beginDraining()
             }
         }
     }
