@@ -35,12 +35,13 @@ enum HouseRules {
             complaints.append("Connection names \(option.escaped)")
         }
         if head.members("TE") != [] && head.members("TE") != ["trailers"] { complaints.append("TE has travelled") }
-        let ours = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"]
-        for (name, _) in head.fields where !ours.contains(name) {
-            let folded = name.lowercased().replacing("_", with: "-").replacing(".", with: "-")
-            let isLookAlike =
-                folded.hasPrefix("x-forwarded") || ["x-real-ip", "x-request-id", "forwarded"].contains(folded)
-            if isLookAlike && !["x-real-ip", "x-request-id"].contains(name.lowercased()) {
+        // Underscores and dots stand for hyphens where fields become variables: such names must not reach an upstream.
+        let ours: Set = [
+            "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-request-id",
+        ]
+        for name in head.fields.map({ $0.name.lowercased() }) where !ours.contains(name) {
+            let folded = name.replacing("_", with: "-").replacing(".", with: "-")
+            if ours.contains(folded) || folded.hasPrefix("x-forwarded") || folded == "forwarded" {
                 complaints.append("\(name) could be taken for a field of ours")
             }
         }
