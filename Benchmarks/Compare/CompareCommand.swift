@@ -171,7 +171,7 @@ private func machine() -> String {
     let cpu = (readSystemFile("/proc/cpuinfo") ?? "").split(separator: "\n").first { $0.hasPrefix("model name") }
     let model = cpu?.split(separator: ":").last.map { $0.drop { $0 == " " } } ?? "unknown processor"
     let kernel = (readSystemFile("/proc/sys/kernel/osrelease") ?? "?").filter { $0 != "\n" }
-    return "\(model), \(allowedCores().count) cores, Linux \(kernel)"
+    return "\(model), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores, Linux \(kernel)"
 }
 
 /// The time of day, as in `2026-11-24T09:14:27Z`.

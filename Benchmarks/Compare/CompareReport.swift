@@ -58,7 +58,7 @@ struct CompareReport {
 
     private func table(of result: ScenarioResult) -> String {
         let figures = result.figures
-        var table = Table(result.scenario.name)
+        var table = Table()
         var heads: [String] = []
         for figure in figures {
             heads.append(figure.head)
@@ -68,11 +68,7 @@ struct CompareReport {
         if comparesCPU { heads += peers.map { "CPU / \($0)" } }
         table.add([result.scenario.name] + heads)
         for name in names {
-            if let failure = result.failures[name] {
-                table.add([name, "FAILED: \(failure)"])
-                continue
-            }
-            guard result.samples[name] != nil else { continue }
+            guard result.failures[name] == nil, result.samples[name] != nil else { continue }
             var cells: [String] = []
             for figure in figures {
                 let sample = result.sample(figure, name)
@@ -88,8 +84,9 @@ struct CompareReport {
         }
         var text = "\(result.scenario.title)"
         if let rate = result.rate { text += ": \(figure(rate)) requests a second" }
-        text += "\n" + table.text().drop { $0 != "\n" }.dropFirst()
+        text += "\n" + table.text()
         for name in names {
+            if let failure = result.failures[name] { text += "\(name) FAILED: \(failure)\n" }
             if let calls = result.systemCalls[name] { text += "system calls a request, \(name): \(calls.text)\n" }
         }
         return text
@@ -98,7 +95,8 @@ struct CompareReport {
     private func text(_ value: Double, _ figure: Figure) -> String {
         switch figure {
         case .rate, .perConnection: grouped(Int(value.rounded()))
-        case .cpu, .p50, .p99, .p999, .loadCPU: ProxyFigureText.text(value)
+        case .cpu, .p50, .p99, .p999, .loadCPU:
+            value >= 1000 ? grouped(Int(value.rounded())) : fixed(value, value >= 100 ? 0 : 1)
         case .residentIdle, .proportionalIdle, .residentFull, .proportionalFull: fixed(value, 1)
         }
     }
@@ -145,12 +143,5 @@ struct CompareReport {
             ("setting", .array(setting.map(JSON.string))), ("notes", .array(notes.map(JSON.string))),
             ("targets", .array(targets)), ("failures", .array(failures)), ("system_calls", .array(calls)),
             ("metrics", .array(metrics.map(\.json))))
-    }
-}
-
-/// Microseconds as tables show them.
-private enum ProxyFigureText {
-    static func text(_ value: Double) -> String {
-        value >= 1000 ? grouped(Int(value.rounded())) : fixed(value, value >= 100 ? 0 : 1)
     }
 }

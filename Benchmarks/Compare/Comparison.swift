@@ -215,6 +215,7 @@ final class Comparison {
         let idle = proxy.meter.memory()
         var generator = try LoadGenerator(plan)
         try generator.run(.oncePerConnection(window: 64))
+        if stopWasAsked { return }
         let load = LoadResult(generator, ownCPU: 0)
         guard load.errors.total == 0, load.requests == settings.idleConnections else {
             throw Failure("\(load.requests) of \(settings.idleConnections) answered: \(load.errors.text)")
@@ -238,7 +239,7 @@ final class Comparison {
             let name = proxy.contender.name
             progress.show("\(scenario.name), counting system calls: \(name)")
             do {
-                let requests = scenario.path.count > 12 || scenario.name == "upload" ? 500 : 20_000
+                let requests = scenario.isBulk ? 500 : 20_000
                 result.systemCalls[name] = try SystemCallCount.count(
                     proxy, plan: plan(scenario, for: proxy), requests: requests, folder: folder)
             } catch {

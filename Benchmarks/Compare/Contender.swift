@@ -87,7 +87,7 @@ struct NginxContender: Contender {
               proxy_http_version 1.1;
               proxy_request_buffering off;
               proxy_max_temp_file_size 0;
-              proxy_buffer_size \(bufferSize);
+              proxy_buffer_size 16k;
               proxy_buffers 8 64k;
               proxy_busy_buffers_size 128k;
               proxy_read_timeout 3600s;
@@ -99,7 +99,7 @@ struct NginxContender: Contender {
               proxy_set_header X-Forwarded-Proto $scheme;
               proxy_set_header X-Forwarded-Host $host;
               proxy_set_header X-Real-IP $remote_addr;
-              proxy_set_header X-Request-ID $request_id;
+              proxy_set_header X-Request-ID $msec-$connection-$connection_requests;
               proxy_set_header Via "1.1 nginx";
               upstream bench {
                 server 127.0.0.1:\(site.backendPort);
@@ -113,8 +113,6 @@ struct NginxContender: Contender {
 
             """
     }
-
-    private let bufferSize = "16k"
 }
 
 /// HAProxy, as Debian packages it.
@@ -144,6 +142,7 @@ struct HAProxyContender: Contender {
         global
           nbthread 1
           maxconn \(connectionsMax)
+          maxpipes 256
         defaults
           mode http
           timeout connect 1s
@@ -153,7 +152,8 @@ struct HAProxyContender: Contender {
           timeout http-request 10s
           timeout tunnel 1h
           option http-keep-alive
-          option splice-auto
+          option splice-request
+          option splice-response
           http-reuse always
         frontend http
           bind 127.0.0.1:\(site.port) backlog 4096

@@ -55,6 +55,8 @@ import ProxyCore
     private var limit = Int.max
     private var deadline = UInt64.max
     private var inFlight = 0
+    /// Connections whose answer is complete and whose end has not come yet.
+    private var lingering = 0
     private var nextHost = 0
     private var failuresInRow = 0
     private var startedAt: UInt64 = 0
@@ -158,12 +160,12 @@ import ProxyCore
         case .stopped: break
         }
         var nextLook = startedAt + 1_000_000_000
-        while gaveUp == nil {
+        while gaveUp == nil, !stopWasAsked {
             let now = monotonicNow()
-            if now >= deadline || stopWasAsked { mode = .stopped }
+            if now >= deadline { mode = .stopped }
             if issued >= limit { mode = .stopped }
             if case .open(let interval) = mode { issueDue(now, interval) }
-            if case .stopped = mode, inFlight == 0 { break }
+            if case .stopped = mode, inFlight == 0, lingering == 0 { break }
             if now >= nextLook {
                 nextLook += 1_000_000_000
                 dropOverdue(now)
@@ -556,6 +558,7 @@ import ProxyCore
             if !plan.newConnections { reconnects += 1 }
             unsafe connection.pointee.closes = false
             unsafe connection.pointee.phase = .end
+            lingering += 1
             return
         }
         unsafe connection.pointee.phase = .idle
@@ -581,6 +584,7 @@ import ProxyCore
     private mutating func closeSocket(_ i: Int) {
         // Safety: `i` is within the slab.
         if unsafe connections[i].fd >= 0 { unsafe close(connections[i].fd) }
+        if unsafe connections[i].phase == .end { lingering -= 1 }
         unsafe connections[i].fd = -1
         unsafe connections[i].phase = .closed
         unsafe connections[i].input.removeAll()
