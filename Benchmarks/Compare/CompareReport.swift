@@ -129,7 +129,11 @@ struct CompareReport {
                 ("limit", .number(judgement.target.limit)), ("met", judgement.isMet.map(JSON.bool) ?? .null))
         }
         let failures = results.flatMap { result in
-            result.failures.map { JSON.members(("scenario", .string(result.scenario.name)), ("proxy", .string($0.key)), ("text", .string($0.value))) }
+            result.failures.map {
+                JSON.members(
+                    ("scenario", .string(result.scenario.name)), ("proxy", .string($0.key)), ("text", .string($0.value))
+                )
+            }
         }
         let calls = results.flatMap { result in
             result.systemCalls.map { name, count in

@@ -1,5 +1,6 @@
 // What does one call cost? The framework of `micro`: warm-up, many samples, the median and its spread in nanoseconds,
-// and how many bytes a call takes from the allocator.
+// and what a call
+// asks of the Swift runtime: bytes, objects, references counted.
 //
 // A benchmark is a line or two in a file beside this one:
 //
@@ -37,16 +38,20 @@ struct MicroResult {
     let benchmark: MicroBenchmark
     /// Nanoseconds a call.
     let time: Sample
-    /// Bytes and times that a call asks the allocator for.
-    let allocatedBytes: Double
-    let allocations: Double
+    /// What a call asks of the Swift runtime: bytes, objects, references counted; nil where that cannot be seen.
+    let runtime: (bytes: Double, objects: Double, references: Double)?
 
     /// For results files.
     var metrics: [Metric] {
-        [
-            Metric(name: "micro/\(benchmark.name)/time", unit: "ns", sample: time),
-            Metric(name: "micro/\(benchmark.name)/allocated", unit: "bytes", sample: Sample(values: [allocatedBytes])),
-        ]
+        var metrics = [Metric(name: "micro/\(benchmark.name)/time", unit: "ns", sample: time)]
+        guard let runtime else { return metrics }
+        for (what, unit, value) in [
+            ("allocated", "bytes", runtime.bytes), ("objects", "", runtime.objects),
+            ("references", "", runtime.references),
+        ] {
+            metrics.append(Metric(name: "micro/\(benchmark.name)/\(what)", unit: unit, sample: Sample(values: [value])))
+        }
+        return metrics
     }
 }
 
@@ -63,17 +68,16 @@ func measure(_ benchmark: MicroBenchmark, samples: Int) -> MicroResult {
         took = monotonicNow() - start
     }
     var time = Sample()
-    let before = allocationCount()
     for _ in 0..<samples {
         let start = monotonicNow()
         benchmark.calls(calls)
         time.values.append(Double(monotonicNow() - start) / Double(calls))
     }
-    let after = allocationCount()
-    // The sample's own growth is a few allocations in millions of calls.
-    let total = Double(samples * calls)
-    func perCall(_ number: Int) -> Double { Double(number) / total < 0.01 ? 0 : Double(number) / total }
-    return MicroResult(
-        benchmark: benchmark, time: time, allocatedBytes: perCall(after.bytes - before.bytes),
-        allocations: perCall(after.calls - before.calls))
+    // What the loop itself needs, whatever the number of calls, falls out of the difference.
+    guard let few = countRuntime({ benchmark.calls(100) }), let many = countRuntime({ benchmark.calls(1100) }) else {
+        return MicroResult(benchmark: benchmark, time: time, runtime: nil)
+    }
+    func perCall(_ part: (RuntimeCount) -> Int) -> Double { Double(part(many) - part(few)) / 1000 }
+    let runtime = (perCall { $0.bytes }, perCall { $0.objects }, perCall { $0.references })
+    return MicroResult(benchmark: benchmark, time: time, runtime: runtime)
 }

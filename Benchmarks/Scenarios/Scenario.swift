@@ -52,7 +52,8 @@ struct Target {
 
 /// What is measured of a proxy in a scenario.
 enum Figure: String, CaseIterable {
-    case rate, cpu, p50, p99, p999, loadCPU, residentIdle, proportionalIdle, residentFull, proportionalFull, perConnection
+    case rate, cpu, p50, p99, p999, loadCPU, residentIdle, proportionalIdle, residentFull, proportionalFull,
+        perConnection
 
     /// As a table's head.
     var head: String {
