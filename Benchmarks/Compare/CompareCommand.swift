@@ -151,12 +151,13 @@ private enum ProxyProgram {
             }
             root = String(root[..<slash])
         }
-        printError("building hdproxy: swift build -c release --product hdproxy")
+        printError("building hdproxy as make build does")
         guard let swift = findProgram("swift") else { throw Failure("swift is not in PATH; name hdproxy by --proxy") }
         let output = try TemporaryFolder()
         defer { output.remove() }
         let child = try Child(
-            "build", swift, ["build", "-c", "release", "--product", "hdproxy", "--package-path", root], cpu: nil,
+            "build", swift, ["build", "-c", "release", "--product", "hdproxy", "--static-swift-stdlib", "-Xlinker", "--gc-sections",
+                "--package-path", root], cpu: nil,
             folder: output)
         while child.isRunning {
             if stopWasAsked { throw Failure("stopped while hdproxy was being built") }

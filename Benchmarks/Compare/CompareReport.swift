@@ -18,14 +18,19 @@ struct CompareReport {
         let scenario: String
         let target: Target
         /// nil: could not be measured.
-        let value: Double?
+        let sample: Sample?
         /// The peer that it is compared with; empty for none.
         let against: String
 
+        /// The median; nil where nothing was measured.
+        var value: Double? { sample?.median }
         /// nil where nothing was measured.
         var isMet: Bool? { value.map { $0 <= target.limit } }
-        /// `met`, `missed` or `not measured`.
-        var word: String { isMet.map { $0 ? "met" : "MISSED" } ?? "not measured" }
+        /// `met`, `MISSED`, `missed within noise` (a quarter of the rounds or more met it) or `not measured`.
+        var word: String {
+            guard let sample, let isMet else { return "not measured" }
+            return isMet ? "met" : sample.low <= target.limit ? "missed within noise" : "MISSED"
+        }
     }
 
     /// The proxies' names, ours last.
@@ -42,7 +47,7 @@ struct CompareReport {
             result.scenario.targets.map { target in
                 let found = result.value(of: target, proxy: "hdproxy", peers: peers)
                 return Judgement(
-                    scenario: result.scenario.name, target: target, value: found?.value, against: found?.against ?? "")
+                    scenario: result.scenario.name, target: target, sample: found?.sample, against: found?.against ?? "")
             }
         }
     }

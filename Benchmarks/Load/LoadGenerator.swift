@@ -291,7 +291,8 @@ import ProxyCore
         unsafe connection.pointee.startedAt = monotonicNow()
         unsafe connection.pointee.input.removeAll()
         guard fd >= 0 else { return fail(i, .connect) }
-        setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        // One small send on a new connection goes out at once anyway.
+        if !plan.newConnections || plan.bodyBytes > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         let refused = unsafe withSocketAddress(address) { unsafe Glibc.connect(fd, $0, $1) } != 0
         if refused && errno != EINPROGRESS { return fail(i, .connect) }
         let token = unsafe UInt64(connection.pointee.generation) << 32 | UInt64(i)
