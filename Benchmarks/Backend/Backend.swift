@@ -291,7 +291,8 @@ private struct BackendConnection {
     }
 
     private mutating func answer(_ slot: Int, _ status: String, _ body: [UInt8]) {
-        let head = "HTTP/1.1 \(status)\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: \(body.count)\r\n"
+        let head =
+            "HTTP/1.1 \(status)\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: \(body.count)\r\n"
         // Safety: `slot` is within the slab.
         unsafe connections[slot].output.append(Array(head.utf8) + date + body)
         unsafe connections[slot].phase = .flushing
@@ -448,7 +449,8 @@ private struct BackendConnection {
         let wide = UInt64(mask) << 32 | UInt64(mask)
         var i = 0
         while i + 8 <= length {
-            unsafe base.storeBytes(of: base.loadUnaligned(fromByteOffset: i, as: UInt64.self) ^ wide, toByteOffset: i, as: UInt64.self)
+            unsafe base.storeBytes(
+                of: base.loadUnaligned(fromByteOffset: i, as: UInt64.self) ^ wide, toByteOffset: i, as: UInt64.self)
             i += 8
         }
         while i < length {

@@ -84,7 +84,8 @@ struct Arguments {
     func number(_ name: String, _ standard: Int, in range: ClosedRange<Int>) throws -> Int {
         guard let text = text(name) else { return standard }
         guard let value = Int(text), range.contains(value) else {
-            throw UsageError("\(name) \(text): a whole number from \(range.lowerBound) to \(range.upperBound) is needed")
+            throw UsageError(
+                "\(name) \(text): a whole number from \(range.lowerBound) to \(range.upperBound) is needed")
         }
         return value
     }
@@ -111,7 +112,9 @@ struct Arguments {
     func size(_ name: String) throws -> Int? {
         guard let text = text(name) else { return nil }
         let digits = text.prefix { $0.isASCII && $0.isNumber }
-        let units = ["": 1, "B": 1, "k": 1000, "kB": 1000, "KiB": 1024, "MB": 1_000_000, "MiB": 1 << 20, "GiB": 1 << 30]
+        let units = [
+            "": 1, "B": 1, "k": 1000, "kB": 1000, "KiB": 1024, "MB": 1_000_000, "MiB": 1 << 20, "GiB": 1 << 30,
+        ]
         guard let count = Int(digits), let unit = units[String(text.dropFirst(digits.count))],
             case let (bytes, overflow) = count.multipliedReportingOverflow(by: unit), !overflow
         else { throw UsageError("\(name) \(text): a size is needed, as in 1024, 64KiB or 1MiB") }

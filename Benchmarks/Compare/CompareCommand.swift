@@ -27,7 +27,7 @@ func compareCommand() -> Command {
             OptionSpec("--connections", "N", "connections of the load generator (64)"),
             OptionSpec("--idle-connections", "N", "connections of the scenario idle (5000)"),
             OptionSpec("--proxy", "FILE", "the hdproxy to measure; default: beside this program, built if missing"),
-            OptionSpec("--peers", "A,B", "whom to compare with (nginx,haproxy); “none” for nobody"),
+            OptionSpec("--peers", "A,B", "whom to compare with (nginx,haproxy); also haproxy-splice, or none"),
             OptionSpec("--without-hdproxy", nil, "peers alone"),
             OptionSpec("--syscalls", nil, "count system calls too, with strace, in a pass of its own"),
             OptionSpec("--json", "FILE", "the results as JSON, for --baseline of a later run"),
@@ -99,7 +99,7 @@ private func chosenScenarios(_ text: String?) throws -> [Scenario] {
 
 /// Peers first, so that hdproxy stands last in tables.
 private func chosenContenders(_ arguments: Arguments, _ notes: inout [String]) throws -> [any Contender] {
-    let known = ["nginx", "haproxy", "none"]
+    let known = ["nginx", "haproxy", "haproxy-splice", "none"]
     let wanted = (arguments.text("--peers") ?? "nginx,haproxy").split(separator: ",").map(String.init)
     for name in wanted where !known.contains(name) {
         throw UsageError("there is no peer “\(name)”", nearest: nearest(name, in: known))
@@ -112,8 +112,8 @@ private func chosenContenders(_ arguments: Arguments, _ notes: inout [String]) t
             notes.append("nginx is not installed (apt-get install nginx): left out")
         }
     }
-    if wanted.contains("haproxy") {
-        if let haproxy = HAProxyContender() {
+    for name in wanted where name.hasPrefix("haproxy") {
+        if let haproxy = HAProxyContender(splices: name == "haproxy-splice") {
             contenders.append(haproxy)
         } else {
             notes.append("haproxy is not installed (apt-get install haproxy): left out")
@@ -151,18 +151,21 @@ private enum ProxyProgram {
             }
             root = String(root[..<slash])
         }
-        printError("building hdproxy: swift build -c release --product hdproxy")
+        printError("building hdproxy as make build does")
         guard let swift = findProgram("swift") else { throw Failure("swift is not in PATH; name hdproxy by --proxy") }
         let output = try TemporaryFolder()
         defer { output.remove() }
         let child = try Child(
-            "build", swift, ["build", "-c", "release", "--product", "hdproxy", "--package-path", root], cpu: nil,
+            "build", swift, ["build", "-c", "release", "--product", "hdproxy", "--static-swift-stdlib", "-Xlinker", "--gc-sections",
+                "--package-path", root], cpu: nil,
             folder: output)
         while child.isRunning {
             if stopWasAsked { throw Failure("stopped while hdproxy was being built") }
             pause(milliseconds: 50)
         }
-        guard child.ending == "exit status 0" else { throw Failure("hdproxy was not built: \(child.output.suffix(2000))") }
+        guard child.ending == "exit status 0" else {
+            throw Failure("hdproxy was not built: \(child.output.suffix(2000))")
+        }
     }
 }
 
@@ -171,7 +174,7 @@ private func machine() -> String {
     let cpu = (readSystemFile("/proc/cpuinfo") ?? "").split(separator: "\n").first { $0.hasPrefix("model name") }
     let model = cpu?.split(separator: ":").last.map { $0.drop { $0 == " " } } ?? "unknown processor"
     let kernel = (readSystemFile("/proc/sys/kernel/osrelease") ?? "?").filter { $0 != "\n" }
-    return "\(model), \(allowedCores().count) cores, Linux \(kernel)"
+    return "\(model), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores, Linux \(kernel)"
 }
 
 /// The time of day, as in `2026-11-24T09:14:27Z`.

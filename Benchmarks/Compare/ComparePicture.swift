@@ -9,12 +9,16 @@ extension CompareReport {
         if !notes.isEmpty {
             body += "<ul class=\"notes\">" + notes.map { "<li>\(escaped($0))</li>" }.joined() + "</ul>\n"
         }
-        body += "<p class=\"legend\">" + names.map {
-            "<span><i style=\"background:\(color(of: $0))\"></i>\(escaped($0))</span>"
-        }.joined() + "</p>\n"
+        body +=
+            "<p class=\"legend\">"
+            + names.map {
+                "<span><i style=\"background:\(color(of: $0))\"></i>\(escaped($0))</span>"
+            }.joined() + "</p>\n"
         body += targetList()
         body += section("CPU a request", "proxy CPU in µs, all threads; less is better", [.cpu])
-        body += section("Latency", "µs, counted from when a request was to be sent; less is better", [.p50, .p99, .p999]) {
+        body += section(
+            "Latency", "µs, counted from when a request was to be sent; less is better", [.p50, .p99, .p999]
+        ) {
             if case .halfRate = $0.kind { true } else { false }
         }
         body += section("Latency at full load", "µs, closed loop; less is better", [.p50, .p99]) {
@@ -52,6 +56,7 @@ extension CompareReport {
         case "hdproxy": "#2563eb"
         case "nginx": "#8fa3b8"
         case "haproxy": "#c9a26b"
+        case "haproxy-splice": "#a3703a"
         default: "#777777"
         }
     }
@@ -90,7 +95,7 @@ extension CompareReport {
         let top = shown.compactMap { result.sample(figure, $0)?.high }.max() ?? 0
         let step = roundStep(top)
         let end = max(step, (top / step).rounded(.up) * step)
-        let (left, width, barHeight) = (66.0, 200.0, 24.0)
+        let (left, width, barHeight) = (names.contains { $0.count > 8 } ? 92.0 : 66.0, 180.0, 24.0)
         let height = Double(shown.count) * barHeight
         func x(_ value: Double) -> String { fixed(left + max(0, value) / end * width, 1) }
         var svg = ""
@@ -105,7 +110,8 @@ extension CompareReport {
             guard let sample = result.sample(figure, name) else { continue }
             let y = Double(place) * barHeight + 4
             let (bar, middle) = (barHeight - 8, y + barHeight / 2 - 4)
-            svg += "<text x=\"\(fixed(left - 6, 0))\" y=\"\(fixed(middle + 4, 0))\" font-size=\"11\" text-anchor=\"end\" "
+            svg +=
+                "<text x=\"\(fixed(left - 6, 0))\" y=\"\(fixed(middle + 4, 0))\" font-size=\"11\" text-anchor=\"end\" "
             svg += "fill=\"#1c2430\">\(escaped(name))</text>"
             let length = fixed(max(0, sample.median) / end * width, 1)
             svg += "<rect x=\"\(fixed(left, 0))\" y=\"\(fixed(y, 0))\" width=\"\(length)\" height=\"\(fixed(bar, 0))\" "

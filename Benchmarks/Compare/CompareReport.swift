@@ -18,14 +18,19 @@ struct CompareReport {
         let scenario: String
         let target: Target
         /// nil: could not be measured.
-        let value: Double?
+        let sample: Sample?
         /// The peer that it is compared with; empty for none.
         let against: String
 
+        /// The median; nil where nothing was measured.
+        var value: Double? { sample?.median }
         /// nil where nothing was measured.
         var isMet: Bool? { value.map { $0 <= target.limit } }
-        /// `met`, `missed` or `not measured`.
-        var word: String { isMet.map { $0 ? "met" : "MISSED" } ?? "not measured" }
+        /// `met`, `MISSED`, `missed within noise` (a quarter of the rounds or more met it) or `not measured`.
+        var word: String {
+            guard let sample, let isMet else { return "not measured" }
+            return isMet ? "met" : sample.low <= target.limit ? "missed within noise" : "MISSED"
+        }
     }
 
     /// The proxies' names, ours last.
@@ -42,7 +47,7 @@ struct CompareReport {
             result.scenario.targets.map { target in
                 let found = result.value(of: target, proxy: "hdproxy", peers: peers)
                 return Judgement(
-                    scenario: result.scenario.name, target: target, value: found?.value, against: found?.against ?? "")
+                    scenario: result.scenario.name, target: target, sample: found?.sample, against: found?.against ?? "")
             }
         }
     }
@@ -58,7 +63,7 @@ struct CompareReport {
 
     private func table(of result: ScenarioResult) -> String {
         let figures = result.figures
-        var table = Table(result.scenario.name)
+        var table = Table()
         var heads: [String] = []
         for figure in figures {
             heads.append(figure.head)
@@ -68,11 +73,7 @@ struct CompareReport {
         if comparesCPU { heads += peers.map { "CPU / \($0)" } }
         table.add([result.scenario.name] + heads)
         for name in names {
-            if let failure = result.failures[name] {
-                table.add([name, "FAILED: \(failure)"])
-                continue
-            }
-            guard result.samples[name] != nil else { continue }
+            guard result.failures[name] == nil, result.samples[name] != nil else { continue }
             var cells: [String] = []
             for figure in figures {
                 let sample = result.sample(figure, name)
@@ -88,8 +89,9 @@ struct CompareReport {
         }
         var text = "\(result.scenario.title)"
         if let rate = result.rate { text += ": \(figure(rate)) requests a second" }
-        text += "\n" + table.text().drop { $0 != "\n" }.dropFirst()
+        text += "\n" + table.text()
         for name in names {
+            if let failure = result.failures[name] { text += "\(name) FAILED: \(failure)\n" }
             if let calls = result.systemCalls[name] { text += "system calls a request, \(name): \(calls.text)\n" }
         }
         return text
@@ -98,7 +100,8 @@ struct CompareReport {
     private func text(_ value: Double, _ figure: Figure) -> String {
         switch figure {
         case .rate, .perConnection: grouped(Int(value.rounded()))
-        case .cpu, .p50, .p99, .p999, .loadCPU: ProxyFigureText.text(value)
+        case .cpu, .p50, .p99, .p999, .loadCPU:
+            value >= 1000 ? grouped(Int(value.rounded())) : fixed(value, value >= 100 ? 0 : 1)
         case .residentIdle, .proportionalIdle, .residentFull, .proportionalFull: fixed(value, 1)
         }
     }
@@ -131,7 +134,11 @@ struct CompareReport {
                 ("limit", .number(judgement.target.limit)), ("met", judgement.isMet.map(JSON.bool) ?? .null))
         }
         let failures = results.flatMap { result in
-            result.failures.map { JSON.members(("scenario", .string(result.scenario.name)), ("proxy", .string($0.key)), ("text", .string($0.value))) }
+            result.failures.map {
+                JSON.members(
+                    ("scenario", .string(result.scenario.name)), ("proxy", .string($0.key)), ("text", .string($0.value))
+                )
+            }
         }
         let calls = results.flatMap { result in
             result.systemCalls.map { name, count in
@@ -145,12 +152,5 @@ struct CompareReport {
             ("setting", .array(setting.map(JSON.string))), ("notes", .array(notes.map(JSON.string))),
             ("targets", .array(targets)), ("failures", .array(failures)), ("system_calls", .array(calls)),
             ("metrics", .array(metrics.map(\.json))))
-    }
-}
-
-/// Microseconds as tables show them.
-private enum ProxyFigureText {
-    static func text(_ value: Double) -> String {
-        value >= 1000 ? grouped(Int(value.rounded())) : fixed(value, value >= 100 ? 0 : 1)
     }
 }

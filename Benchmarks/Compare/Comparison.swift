@@ -51,7 +51,8 @@ final class Comparison {
             try pin(to: first)
         } else {
             (loadCore, proxyCore) = (nil, nil)
-            notes.append("only one core: proxies, load and backend share it; requests a second and latencies say little")
+            notes.append(
+                "only one core: proxies, load and backend share it; requests a second and latencies say little")
         }
         backend = try Child("backend", ownExecutable(), ["backend", "--port", "0"], cpu: loadCore, folder: folder)
         backendPort = try Self.port(of: backend)
@@ -168,7 +169,9 @@ final class Comparison {
             let rates = judged.compactMap { small.sample(.rate, $0)?.median }
             if let slowest = rates.min(), rates.count == judged.count { return slowest / 2 }
         }
-        guard let small = allScenarios().first(where: { $0.name == "small" }) else { throw Failure("no scenario small") }
+        guard let small = allScenarios().first(where: { $0.name == "small" }) else {
+            throw Failure("no scenario small")
+        }
         var rates: [Double] = []
         for proxy in proxies where judged.contains(proxy.contender.name) {
             progress.show("finding the maximal rate of \(proxy.contender.name)")
@@ -189,7 +192,8 @@ final class Comparison {
     private func measureMemory(_ scenario: Scenario, _ result: inout ScenarioResult) throws {
         stopProxies()
         guard raiseDescriptorLimit() > settings.idleConnections + 64 else {
-            throw Failure("\(settings.idleConnections) connections do not fit under the limit of descriptors (ulimit -n)")
+            throw Failure(
+                "\(settings.idleConnections) connections do not fit under the limit of descriptors (ulimit -n)")
         }
         for round in 1...min(3, settings.rounds) {
             for contender in settings.contenders where result.failures[contender.name] == nil && !stopWasAsked {
@@ -215,6 +219,7 @@ final class Comparison {
         let idle = proxy.meter.memory()
         var generator = try LoadGenerator(plan)
         try generator.run(.oncePerConnection(window: 64))
+        if stopWasAsked { return }
         let load = LoadResult(generator, ownCPU: 0)
         guard load.errors.total == 0, load.requests == settings.idleConnections else {
             throw Failure("\(load.requests) of \(settings.idleConnections) answered: \(load.errors.text)")
@@ -238,7 +243,7 @@ final class Comparison {
             let name = proxy.contender.name
             progress.show("\(scenario.name), counting system calls: \(name)")
             do {
-                let requests = scenario.path.count > 12 || scenario.name == "upload" ? 500 : 20_000
+                let requests = scenario.isBulk ? 500 : 20_000
                 result.systemCalls[name] = try SystemCallCount.count(
                     proxy, plan: plan(scenario, for: proxy), requests: requests, folder: folder)
             } catch {

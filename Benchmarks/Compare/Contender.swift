@@ -87,7 +87,7 @@ struct NginxContender: Contender {
               proxy_http_version 1.1;
               proxy_request_buffering off;
               proxy_max_temp_file_size 0;
-              proxy_buffer_size \(bufferSize);
+              proxy_buffer_size 16k;
               proxy_buffers 8 64k;
               proxy_busy_buffers_size 128k;
               proxy_read_timeout 3600s;
@@ -99,7 +99,7 @@ struct NginxContender: Contender {
               proxy_set_header X-Forwarded-Proto $scheme;
               proxy_set_header X-Forwarded-Host $host;
               proxy_set_header X-Real-IP $remote_addr;
-              proxy_set_header X-Request-ID $request_id;
+              proxy_set_header X-Request-ID $msec-$connection-$connection_requests;
               proxy_set_header Via "1.1 nginx";
               upstream bench {
                 server 127.0.0.1:\(site.backendPort);
@@ -113,27 +113,31 @@ struct NginxContender: Contender {
 
             """
     }
-
-    private let bufferSize = "16k"
 }
 
-/// HAProxy, as Debian packages it.
+/// HAProxy, as Debian packages it: with its usual settings, or with splicing forced on for both directions, which few
+/// do but which moves long bodies more cheaply.
 struct HAProxyContender: Contender {
-    let name = "haproxy"
+    let name: String
+    private let splices: Bool
     let version: String
     let program: String
     let stopSignal = SIGTERM
 
     /// The HAProxy of this machine; nil where there is none.
-    init?() {
+    init?(splices: Bool) {
         guard let program = findProgram("haproxy") else { return nil }
+        name = splices ? "haproxy-splice" : "haproxy"
+        self.splices = splices
         self.program = program
-        version = firstLine(program, ["-v"]).split(separator: " ").first { $0.first?.isNumber == true }.map(String.init) ?? "?"
+        version =
+            firstLine(program, ["-v"]).split(separator: " ").first { $0.first?.isNumber == true }.map(String.init)
+            ?? "?"
     }
 
     func arguments(for site: Site, in folder: TemporaryFolder) throws -> [String] {
-        let path = "\(folder.path)/haproxy.\(site.port).cfg"
-        let map = "\(folder.path)/haproxy.\(site.port).map"
+        let path = "\(folder.path)/\(name).\(site.port).cfg"
+        let map = "\(folder.path)/\(name).\(site.port).map"
         try writeFile(map, site.hosts.map { "\($0) bench\n" }.joined())
         try writeFile(path, configuration(site, map: map))
         return ["-db", "-f", path]
@@ -144,6 +148,7 @@ struct HAProxyContender: Contender {
         global
           nbthread 1
           maxconn \(connectionsMax)
+          maxpipes 256
         defaults
           mode http
           timeout connect 1s
@@ -153,7 +158,7 @@ struct HAProxyContender: Contender {
           timeout http-request 10s
           timeout tunnel 1h
           option http-keep-alive
-          option splice-auto
+          \(splices ? "option splice-request\n  option splice-response" : "option splice-auto")
           http-reuse always
         frontend http
           bind 127.0.0.1:\(site.port) backlog 4096

@@ -44,7 +44,8 @@ final class RunningProxy {
     /// The forwarding fields that the backend did not get.
     func missingFields(host: String) -> [String] {
         let head = fetch(port: port, host: host, path: "/head")?.body.lowercased() ?? ""
-        return forwardingFields.filter { !head.contains("\n\($0): ") }
+        let lines = head.split(whereSeparator: \.isNewline)
+        return forwardingFields.filter { field in !lines.contains { $0.hasPrefix(field + ": ") } }
     }
 
     /// Whether it still runs, and how it ended if not.

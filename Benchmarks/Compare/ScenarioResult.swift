@@ -48,16 +48,16 @@ struct ScenarioResult {
     }
 
     /// How a target stands; nil where it could not be measured.
-    func value(of target: Target, proxy: String, peers: [String]) -> (value: Double, against: String)? {
+    func value(of target: Target, proxy: String, peers: [String]) -> (sample: Sample, against: String)? {
         switch target.subject {
         case .value:
             guard failures[proxy] == nil, let sample = sample(target.figure, proxy) else { return nil }
-            return (sample.median, "")
+            return (sample, "")
         case .ratio:
             guard let peer = betterPeer(target.figure, of: peers),
                 let ratio = ratio(target.figure, proxy, over: peer)
             else { return nil }
-            return (ratio.median, peer)
+            return (ratio, peer)
         }
     }
 

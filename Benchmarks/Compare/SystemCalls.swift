@@ -20,7 +20,9 @@ struct SystemCallCount {
     }
 
     /// Counts the calls of `proxy` while `plan` makes `requests` requests.
-    static func count(_ proxy: RunningProxy, plan: LoadPlan, requests: Int, folder: TemporaryFolder) throws -> SystemCallCount {
+    static func count(_ proxy: RunningProxy, plan: LoadPlan, requests: Int, folder: TemporaryFolder) throws
+        -> SystemCallCount
+    {
         guard let strace = findProgram("strace") else { throw Failure("strace is not installed") }
         let path = "\(folder.path)/strace.\(proxy.contender.name)"
         let targets = proxy.meter.processes.flatMap { ["-p", "\($0)"] }

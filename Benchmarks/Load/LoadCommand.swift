@@ -65,7 +65,11 @@ private func runLoad(_ arguments: Arguments) throws -> Int32 {
     let jsonPath = arguments.text("--json")
     if jsonPath != "-" { printOut(result.text) }
     if let jsonPath {
-        if jsonPath == "-" { printOut(result.json.formatted()) } else { try writeFile(jsonPath, result.json.formatted()) }
+        if jsonPath == "-" {
+            printOut(result.json.formatted())
+        } else {
+            try writeFile(jsonPath, result.json.formatted())
+        }
     }
     return result.errors.total == 0 && result.gaveUp == nil ? 0 : 1
 }

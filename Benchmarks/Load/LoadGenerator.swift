@@ -55,6 +55,8 @@ import ProxyCore
     private var limit = Int.max
     private var deadline = UInt64.max
     private var inFlight = 0
+    /// Connections whose answer is complete and whose end has not come yet.
+    private var lingering = 0
     private var nextHost = 0
     private var failuresInRow = 0
     private var startedAt: UInt64 = 0
@@ -158,12 +160,12 @@ import ProxyCore
         case .stopped: break
         }
         var nextLook = startedAt + 1_000_000_000
-        while gaveUp == nil {
+        while gaveUp == nil, !stopWasAsked {
             let now = monotonicNow()
-            if now >= deadline || stopWasAsked { mode = .stopped }
+            if now >= deadline { mode = .stopped }
             if issued >= limit { mode = .stopped }
             if case .open(let interval) = mode { issueDue(now, interval) }
-            if case .stopped = mode, inFlight == 0 { break }
+            if case .stopped = mode, inFlight == 0, lingering == 0 { break }
             if now >= nextLook {
                 nextLook += 1_000_000_000
                 dropOverdue(now)
@@ -289,7 +291,8 @@ import ProxyCore
         unsafe connection.pointee.startedAt = monotonicNow()
         unsafe connection.pointee.input.removeAll()
         guard fd >= 0 else { return fail(i, .connect) }
-        setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        // One small send on a new connection goes out at once anyway.
+        if !plan.newConnections || plan.bodyBytes > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         let refused = unsafe withSocketAddress(address) { unsafe Glibc.connect(fd, $0, $1) } != 0
         if refused && errno != EINPROGRESS { return fail(i, .connect) }
         let token = unsafe UInt64(connection.pointee.generation) << 32 | UInt64(i)
@@ -556,6 +559,7 @@ import ProxyCore
             if !plan.newConnections { reconnects += 1 }
             unsafe connection.pointee.closes = false
             unsafe connection.pointee.phase = .end
+            lingering += 1
             return
         }
         unsafe connection.pointee.phase = .idle
@@ -581,6 +585,7 @@ import ProxyCore
     private mutating func closeSocket(_ i: Int) {
         // Safety: `i` is within the slab.
         if unsafe connections[i].fd >= 0 { unsafe close(connections[i].fd) }
+        if unsafe connections[i].phase == .end { lingering -= 1 }
         unsafe connections[i].fd = -1
         unsafe connections[i].phase = .closed
         unsafe connections[i].input.removeAll()

@@ -72,8 +72,12 @@ struct LoadResult {
         return .members(
             ("requests", .number(Double(requests))), ("seconds", .number(seconds)), ("rate", .number(rate)),
             ("bytes", .number(Double(bytes))),
-            ("latency_us", .object([JSON.Member(name: "mean", value: .number(mean / 1000))] + latency
-                + [JSON.Member(name: "largest", value: .number(largest / 1000))])),
+            (
+                "latency_us",
+                .object(
+                    [JSON.Member(name: "mean", value: .number(mean / 1000))] + latency
+                        + [JSON.Member(name: "largest", value: .number(largest / 1000))])
+            ),
             ("load_cpu_us", .number(ownCPU / 1000)), ("reconnects", .number(Double(reconnects))),
             ("late", .number(Double(late))), ("errors", .object(byKind)),
             ("gave_up", gaveUp.map(JSON.string) ?? .null))

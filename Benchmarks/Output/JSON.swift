@@ -18,7 +18,9 @@ enum JSON: Equatable {
     }
 
     /// An object of `members`, in order.
-    static func members(_ members: (String, JSON)...) -> JSON { .object(members.map { Member(name: $0.0, value: $0.1) }) }
+    static func members(_ members: (String, JSON)...) -> JSON {
+        .object(members.map { Member(name: $0.0, value: $0.1) })
+    }
 
     /// The member `name` of an object; nil where there is none.
     subscript(name: String) -> JSON? {
@@ -123,7 +125,8 @@ private struct JSONReader {
         if take("false") { return .bool(false) }
         switch bytes[at] {
         case UInt8(ascii: "\""): return .string(try string())
-        case UInt8(ascii: "["): return .array(try list("]") { reader throws(JSONError) in try reader.value(depth: depth + 1) })
+        case UInt8(ascii: "["):
+            return .array(try list("]") { reader throws(JSONError) in try reader.value(depth: depth + 1) })
         case UInt8(ascii: "{"):
             let members = try list("}") { reader throws(JSONError) in
                 let name = try reader.string()
@@ -180,7 +183,8 @@ private struct JSONReader {
             case UInt8(ascii: "t"): result.append(0x09)
             case UInt8(ascii: "r"): result.append(0x0D)
             case UInt8(ascii: "u"):
-                guard at + 4 <= bytes.count, let code = UInt32(String(decoding: bytes[at..<at + 4], as: UTF8.self), radix: 16),
+                guard at + 4 <= bytes.count,
+                    let code = UInt32(String(decoding: bytes[at..<at + 4], as: UTF8.self), radix: 16),
                     let scalar = Unicode.Scalar(code)
                 else { throw JSONError(offset: at) }
                 result += Array(String(scalar).utf8)

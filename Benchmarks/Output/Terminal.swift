@@ -53,7 +53,7 @@ struct Table {
     private var rows: [[String]] = []
 
     /// A table with these column heads.
-    init(_ heads: String...) { rows.append(heads) }
+    init(_ heads: String...) { if !heads.isEmpty { rows.append(heads) } }
 
     /// Adds a row.
     mutating func add(_ cells: [String]) { rows.append(cells) }

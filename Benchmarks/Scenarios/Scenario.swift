@@ -24,6 +24,8 @@ struct Scenario {
     var path = "/bytes/1024"
     /// What the body of an answer must be long.
     var expectedBytes: Int? = 1024
+    /// Whether a request moves a lot: fewer of them are enough to count system calls.
+    var isBulk = false
     /// Changes the plan: methods, bodies, messages.
     var adapt: (inout LoadPlan) -> Void = { _ in }
     /// What must be reached.
@@ -50,7 +52,8 @@ struct Target {
 
 /// What is measured of a proxy in a scenario.
 enum Figure: String, CaseIterable {
-    case rate, cpu, p50, p99, p999, loadCPU, residentIdle, proportionalIdle, residentFull, proportionalFull, perConnection
+    case rate, cpu, p50, p99, p999, loadCPU, residentIdle, proportionalIdle, residentFull, proportionalFull,
+        perConnection
 
     /// As a table's head.
     var head: String {
@@ -97,10 +100,10 @@ func allScenarios() -> [Scenario] {
             name: "connect", title: "1 kB answer, a new connection a request", adapt: { $0.newConnections = true },
             targets: [Target(figure: .cpu, subject: .ratio, limit: 1.00)]),
         Scenario(
-            name: "download", title: "1 MiB answer", path: "/bytes/\(mebibyte)", expectedBytes: mebibyte,
+            name: "download", title: "1 MiB answer", path: "/bytes/\(mebibyte)", expectedBytes: mebibyte, isBulk: true,
             targets: [Target(figure: .cpu, subject: .ratio, limit: 0.70)]),
         Scenario(
-            name: "upload", title: "1 MiB upload", path: "/upload", expectedBytes: nil,
+            name: "upload", title: "1 MiB upload", path: "/upload", expectedBytes: nil, isBulk: true,
             adapt: {
                 $0.method = "POST"
                 $0.bodyBytes = mebibyte

@@ -88,7 +88,7 @@ func withArgumentVector<R>(
 ) -> R {
     // Safety: each copy is freed after the body, which is the only one to see them.
     var vector = unsafe words.map { unsafe strdup($0) } + [nil]
-    defer { for unsafe word in unsafe vector { unsafe free(word) } }
+    defer { for i in unsafe vector.indices { unsafe free(vector[i]) } }
     return unsafe vector.withUnsafeMutableBufferPointer { unsafe body($0.baseAddress!) }
 }
 

@@ -1,1 +1,0 @@
-func microCommand() -> Command { Command(name: "micro", summary: "", help: "", options: []) { _ in 0 } }
