@@ -19,15 +19,16 @@ final class WorkerPool: Sendable {
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         self.mailboxes = mailboxes
         for (index, mailbox) in mailboxes.enumerated() {
-            mailbox.send(.adopt(snapshot, added: sockets[index], removed: []))
-            _ = try Thread(name: "worker-\(index)") { [self] in serve(snapshot, mailbox, log) }
+            let own = sockets[index]
+            _ = try Thread(name: "worker-\(index)") { [self] in serve(snapshot, own, mailbox, log) }
         }
     }
 
-    private func serve(_ snapshot: Snapshot, _ mailbox: Mailbox, _ log: LogWriter) {
+    private func serve(_ snapshot: Snapshot, _ sockets: [ListeningSocket], _ mailbox: Mailbox, _ log: LogWriter) {
         var report = WorkerReport()
         do throws(SystemError) {
-            var worker = try Worker(snapshot, mailbox: mailbox, cap: cap, log: AccessLog { log.write($0) })
+            var worker = try Worker(
+                snapshot, sockets: sockets, mailbox: mailbox, cap: cap, log: AccessLog { log.write($0) })
             report = worker.run()
         } catch {
             writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)

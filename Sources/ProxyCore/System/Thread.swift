@@ -46,7 +46,7 @@ public struct Thread: ~Copyable, Sendable {
 
     /// Waits until the thread has ended.
     public consuming func join() {
-        // Safety: the handle is joined once, as the value is consumed.
-        _ = unsafe pthread_join(handle, nil)
+        // The value is consumed, so nobody joins twice.
+        _ = pthread_join(handle, nil)
     }
 }

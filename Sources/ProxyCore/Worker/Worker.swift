@@ -14,13 +14,18 @@ public struct Worker: ~Copyable {
     var paused: [SlotID] = []
     var resumeAt = Instant.never
 
-    /// A worker that serves `snapshot` and is reached through `mailbox`. Lines of the access log go to `log`.
-    public init(_ snapshot: Snapshot, mailbox: Mailbox, cap: ConnectionCap, log: consuming AccessLog) throws(SystemError) {
+    /// A worker that serves `snapshot` on `sockets`, which it takes over, and is reached through `mailbox`. Lines of the
+    /// access log go to `log`.
+    public init(
+        _ snapshot: Snapshot, sockets: [ListeningSocket], mailbox: Mailbox, cap: ConnectionCap,
+        log: consuming AccessLog
+    ) throws(SystemError) {
         self.mailbox = mailbox
         self.cap = cap
         connections = try Connections(
             snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: 1 << 20, log: log)
         _ = connections.poller.addLevel(mailbox.wake.number, Token(.wake, .none))
+        for socket in sockets { open(socket) }
     }
 
     deinit { listeners.destroy() }
