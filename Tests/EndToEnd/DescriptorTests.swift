@@ -14,11 +14,9 @@ struct DescriptorTests {
                 configuration: configuration(listeners: [port], services: ["a": endpoint(upstream)]), awaiting: [port],
                 descriptors: 64)
             let client = try Peer(connectedTo: port)
-            client.says(request("/1"))
+            client.says(request())
             let server = try upstream.accepts()
             _ = try server.hearsRequest()
-            server.says(answer())
-            #expect(try client.hearsAnswer().head.status == 200)
 
             // More than it can take. Some wait in the kernel, some may be shed; none is served.
             let crowd = (0..<150).compactMap { _ in try? Peer(connectedTo: port) }
@@ -29,10 +27,9 @@ struct DescriptorTests {
             #expect(spent < 25, "\(spent) ticks of the processor in half a second: it spins")
             #expect(proxy.exitStatus() == nil)
 
-            client.says(request("/2"))
-            #expect(try server.hearsRequest().head.startLine == "GET /2 HTTP/1.1")
-            server.says(answer("two"))
-            #expect(try client.hearsAnswer().body == Array("two".utf8))
+            // Silent connections may have had to go; an exchange may not.
+            server.says(answer("whole"))
+            #expect(try client.hearsAnswer().body == Array("whole".utf8))
 
             for peer in crowd { peer.socket.reset() }
             let deadline = Deadline.after(.seconds(5))
