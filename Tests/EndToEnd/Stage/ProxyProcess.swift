@@ -65,9 +65,11 @@ final class ProxyProcess: Sendable {
         throw StageError("no hdproxy beside the test bundle; name one with HDPROXY_BINARY")
     }
 
-    /// Returns once somebody accepts on `port`; throws when the program ends first or ten seconds pass.
+    /// Returns once somebody accepts on `port`; throws when the program ends first or a minute passes.
+    ///
+    /// A debug build reads thousands of services in seconds, in many more on a busy machine.
     func awaitListening(on port: UInt16) throws {
-        let deadline = Deadline.after(.seconds(10))
+        let deadline = Deadline.after(.seconds(60))
         while deadline > .now {
             if let probe = try? LoopbackSocket.connect(to: LoopbackAddress(port: port)) {
                 probe.close()
