@@ -10,7 +10,8 @@ final class ProxyProcess: Sendable {
     let pid: pid_t
     /// The folder that holds its configuration and what it said.
     let folder: URL
-    /// Holds the guard's standard input open; when this process ends in any way, the guard kills the child.
+    /// Holds the guard's standard input open; when this process ends in any way, the guard kills
+    /// the child and removes its folder.
     private let guardInput: Int32
     private let guardPid: pid_t
     private let status = ChildStatus()
@@ -44,8 +45,9 @@ final class ProxyProcess: Sendable {
         // Safety: pipe2 fills exactly the two numbers of the array.
         guard unsafe pipe2(&ends, O_CLOEXEC) == 0 else { throw StageError("pipe: errno \(errno)") }
         guardInput = ends[1]
+        let watch = "trap '' INT; cat > /dev/null; kill -9 $1; rm -rf \"$2\""
         guardPid = try spawn(
-            ["/bin/sh", "-c", "trap '' INT; cat > /dev/null; kill -9 \(pid)"], input: ends[0], output: "/dev/null")
+            ["/bin/sh", "-c", watch, "sh", "\(pid)", folder.path], input: ends[0], output: "/dev/null")
         Glibc.close(ends[0])
         for port in ports { try awaitListening(on: port) }
     }
