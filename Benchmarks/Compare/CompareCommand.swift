@@ -76,7 +76,7 @@ private func runCompare(_ arguments: Arguments) throws -> Int32 {
     printOut(report.text)
     var isWorse = false
     if let baseline {
-        let (text, worse) = baseline.report(on: report.metrics)
+        let (text, worse) = baseline.report(on: report.metrics, judging: report.isJudged)
         printOut("\n" + text)
         isWorse = worse
     }
@@ -156,8 +156,11 @@ private enum ProxyProgram {
         let output = try TemporaryFolder()
         defer { output.remove() }
         let child = try Child(
-            "build", swift, ["build", "-c", "release", "--product", "hdproxy", "--static-swift-stdlib", "-Xlinker", "--gc-sections",
-                "--package-path", root], cpu: nil,
+            "build", swift,
+            [
+                "build", "-c", "release", "--product", "hdproxy", "--static-swift-stdlib", "-Xlinker", "--gc-sections",
+                "--package-path", root,
+            ], cpu: nil,
             folder: output)
         while child.isRunning {
             if stopWasAsked { throw Failure("stopped while hdproxy was being built") }

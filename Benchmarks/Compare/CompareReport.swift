@@ -37,8 +37,32 @@ struct CompareReport {
     var names: [String] { settings.contenders.map(\.name) }
     private var peers: [String] { names.filter { $0 != "hdproxy" } }
 
-    /// All metrics.
-    var metrics: [Metric] { results.flatMap { $0.metrics(of: names) } }
+    /// All metrics: what was measured, and hdproxy over each peer.
+    var metrics: [Metric] { ratioMetrics + results.flatMap { $0.metrics(of: names) } }
+
+    private var ratioMetrics: [Metric] {
+        results.flatMap { result in
+            result.scenario.targets.flatMap { target in
+                peers.compactMap { peer in
+                    guard case .ratio = target.subject,
+                        let ratio = result.ratio(target.figure, "hdproxy", over: peer)
+                    else { return nil }
+                    let name = "\(result.scenario.name)/hdproxy/\(target.figure.rawValue) over \(peer)"
+                    return Metric(name: name, unit: Self.ratioUnit, sample: ratio)
+                }
+            }
+        }
+    }
+
+    private static let ratioUnit = "times"
+
+    /// Whether `metric` says something about hdproxy rather than about the machine: ratios to peers of the same run, and
+    /// memory; CPU where there is no peer.
+    func isJudged(_ metric: Metric) -> Bool {
+        if metric.unit == Self.ratioUnit { return true }
+        guard metric.name.contains("/hdproxy/") else { return false }
+        return metric.unit == "MB" || metric.unit == "bytes" || (peers.isEmpty && metric.name.hasSuffix("/cpu"))
+    }
 
     /// How the targets stand; none where hdproxy did not take part.
     var judgements: [Judgement] {
@@ -47,7 +71,8 @@ struct CompareReport {
             result.scenario.targets.map { target in
                 let found = result.value(of: target, proxy: "hdproxy", peers: peers)
                 return Judgement(
-                    scenario: result.scenario.name, target: target, sample: found?.sample, against: found?.against ?? "")
+                    scenario: result.scenario.name, target: target, sample: found?.sample, against: found?.against ?? ""
+                )
             }
         }
     }

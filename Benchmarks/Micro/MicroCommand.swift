@@ -3,7 +3,7 @@
 import Glibc
 
 /// All benchmarks: one function for each room.
-private func allBenchmarks() -> [MicroBenchmark] { bytesBenchmarks() }
+private func allBenchmarks() -> [MicroBenchmark] { bytesBenchmarks() + http1Benchmarks() + routingBenchmarks() }
 
 func microCommand() -> Command {
     Command(

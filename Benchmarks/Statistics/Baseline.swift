@@ -33,13 +33,22 @@ struct Baseline {
         return ((ratio < 1) == new.lessIsBetter ? .better : .worse, ratio)
     }
 
-    /// What changed, as text; the second part says whether anything got worse.
-    func report(on metrics: [Metric]) -> (text: String, isWorse: Bool) {
+    /// What changed, as text; the second part says whether anything got worse. Metrics for which `isJudged` is false move
+    /// with the machine: how many of them differ is told, no more.
+    func report(on metrics: [Metric], judging isJudged: (Metric) -> Bool = { _ in true }) -> (
+        text: String, isWorse: Bool
+    ) {
         var table = Table("against \(path)", "then", "now", "ratio", "")
-        var same = 0
+        var (same, judged, others, otherChanges) = (0, 0, 0, 0)
         var isWorse = false
         for metric in metrics {
             guard let old = self.metrics[metric.name], let (change, ratio) = change(of: metric) else { continue }
+            guard isJudged(metric) else {
+                others += 1
+                if change != .same { otherChanges += 1 }
+                continue
+            }
+            judged += 1
             if change == .same {
                 same += 1
                 continue
@@ -50,7 +59,11 @@ struct Baseline {
                 fixed(ratio, 2), change == .worse ? "WORSE" : "better",
             ])
         }
-        return (table.text() + "\(same) of \(metrics.count) figures the same within noise\n", isWorse)
+        var text = table.text() + "\(same) of \(judged) figures the same within noise\n"
+        if others > 0 {
+            text += "\(otherChanges) of \(others) figures that move with the machine differ (rates, times, peers)\n"
+        }
+        return (text, isWorse)
     }
 }
 
