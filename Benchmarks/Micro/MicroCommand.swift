@@ -3,7 +3,9 @@
 import Glibc
 
 /// All benchmarks: one function for each room.
-private func allBenchmarks() -> [MicroBenchmark] { bytesBenchmarks() + http1Benchmarks() + routingBenchmarks() }
+private func allBenchmarks() -> [MicroBenchmark] { 
+    bytesBenchmarks() + timeBenchmarks() + http1Benchmarks() + routingBenchmarks() + balancingBenchmarks()
+}
 
 func microCommand() -> Command {
     Command(

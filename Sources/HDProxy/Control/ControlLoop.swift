@@ -86,6 +86,7 @@ struct ControlLoop: ~Copyable {
 
     /// Waits and acts until the process may end; its exit status.
     mutating func run() -> Int32 {
+        releaseStartupPages()
         while true {
             waitForSomething()
             while let signal = signals.next() {

@@ -2,9 +2,12 @@
 // all, without herds (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
 
 /// Endpoints that a request was already sent to or could not be connected to.
-struct TriedEndpoints: BitwiseCopyable {
+package struct TriedEndpoints: BitwiseCopyable {
     private var slots = (Int32(-1), Int32(-1), Int32(-1), Int32(-1))
     private(set) var count = 0
+
+    /// None.
+    package init() {}
 
     /// Notes an endpoint. More than an exchange may try are not noted, and not asked for.
     mutating func insert(_ slot: Int32) {
@@ -49,7 +52,7 @@ public struct RandomSource: RandomNumberGenerator, Sendable {
 extension ServiceDirectory {
     /// Picks an endpoint of a service that was not tried; nil where there is none.
     @inline(__always)
-    mutating func pick(service: Int32, tried: TriedEndpoints, random: inout RandomSource) -> Int32? {
+    package mutating func pick(service: Int32, tried: TriedEndpoints, random: inout RandomSource) -> Int32? {
         let count = services[service].members.count
         if count == 0 { return nil }
         if tried.count > 0 { return pickUntried(service, tried, &random) }

@@ -38,11 +38,14 @@ struct EndpointLedger: ~Copyable {
 }
 
 /// All services and endpoints of one worker.
-struct ServiceDirectory: ~Copyable {
+package struct ServiceDirectory: ~Copyable {
     /// Services, by slot.
     let services = Slab<ServiceRecord>(capacity: 1 << 16) { ServiceRecord() }
     /// Endpoints, by slot.
     let endpoints = Slab<EndpointLedger>(capacity: 1 << 20) { EndpointLedger() }
+    /// No services.
+    package init() {}
+
     private var serviceSlots: [String: Int32] = [:]
     private var endpointSlots: [EndpointID: Int32] = [:]
 
@@ -53,7 +56,7 @@ struct ServiceDirectory: ~Copyable {
 
     /// Takes over the services of a snapshot and returns their slots in its order. Records of those that are gone
     /// stay until nothing refers to them. `endpointLeft` is called with the slot of each endpoint that is gone.
-    mutating func adopt(_ snapshot: [Service], endpointLeft: (Int32) -> Void) -> [Int32] {
+    package mutating func adopt(_ snapshot: [Service], endpointLeft: (Int32) -> Void) -> [Int32] {
         var nowCurrent = Set<EndpointID>()
         let slots = snapshot.map { service in
             var members: [Int32] = []

@@ -2,7 +2,7 @@
 // so that no peculiarity of the sender's framing gets past us. RFC 9112 §7.1.
 
 /// What is known of a body on its way through.
-struct BodyProgress {
+package struct BodyProgress {
     /// How the sender marks its end.
     var framing = BodyFraming.none
     /// Bytes still to come, with a length.
@@ -19,7 +19,7 @@ struct BodyProgress {
     var byteCount: UInt64 = 0
 
     /// A body that `framing` ends.
-    init(_ framing: BodyFraming = .none, emitsChunks: Bool = false) {
+    package init(_ framing: BodyFraming = .none, emitsChunks: Bool = false) {
         self.framing = framing
         self.emitsChunks = emitsChunks
         switch framing {
@@ -33,9 +33,9 @@ struct BodyProgress {
 }
 
 /// Spells bodies anew.
-enum BodyCoder {
+package enum BodyCoder {
     /// What recoding came to.
-    enum Step {
+    package enum Step {
         /// Something moved; `body.isEnded` tells the end.
         case moved
         /// What is at hand is a piece of a frame, or of the trailers.
@@ -53,7 +53,7 @@ enum BodyCoder {
 
     /// Decodes what `input` holds of a chunked body and appends it to `output`, in chunks again or bare, up to what
     /// fits.
-    static func recode(
+    package static func recode(
         _ body: inout BodyProgress, from input: inout ByteBuffer, to output: inout ByteBuffer,
         trailers: inout FieldSection, limits: HeadLimits
     ) -> Step {

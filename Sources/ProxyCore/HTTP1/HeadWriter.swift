@@ -2,7 +2,7 @@
 // written from what was understood, so that no two readers can disagree behind us. RFC 9112 §3, §4, §6.
 
 /// Writes request and response heads.
-public enum HeadWriter {
+package enum HeadWriter {
     /// Bytes that a rewritten request head may have more than the one it was made from, apart from its host and its
     /// upgrade, which may stand in it twice.
     static let requestGrowthMax = 512
@@ -12,7 +12,7 @@ public enum HeadWriter {
     /// Appends the request head to send upstream. The buffer has room for `head.byteCount` and
     /// ``requestGrowthMax`` more, and for the host and the upgrade once more.
     @inline(__always)
-    static func write(
+    package static func write(
         _ head: borrowing RequestHead, _ bytes: Span<UInt8>, forwarding: Forwarding, into out: inout ByteBuffer
     ) {
         out.append(bytes, head.methodBytes)
@@ -78,19 +78,26 @@ public enum HeadWriter {
     }
 
     /// What a response is told to say beyond what the upstream said.
-    struct ResponseTerms {
+    package struct ResponseTerms {
         /// How the body will be framed for the client.
         var framing: BodyFraming
         /// The request's id; nil for interim responses.
         var id: RequestID?
         /// Whether the client's connection ends with this response.
         var closes: Bool
+
+        /// These terms.
+        package init(framing: BodyFraming, id: RequestID?, closes: Bool) {
+            self.framing = framing
+            self.id = id
+            self.closes = closes
+        }
     }
 
     /// Appends the response head to send to the client. The buffer has room for `head.byteCount` and
     /// ``responseGrowthMax`` more.
     @inline(__always)
-    static func write(
+    package static func write(
         _ head: borrowing ResponseHead, _ bytes: Span<UInt8>, terms: ResponseTerms, date: borrowing HTTPDate,
         into out: inout ByteBuffer
     ) {

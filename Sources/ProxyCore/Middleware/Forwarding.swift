@@ -2,11 +2,17 @@
 // are written by us from what we know; what the client sent of them, in any spelling, has stayed behind.
 
 /// What an upstream is told of the client.
-struct Forwarding {
+package struct Forwarding {
     /// The client's address.
     var client: IPAddress
     /// The request's id.
     var id: RequestID
+
+    /// What is told of `client` in the request `id`.
+    package init(client: IPAddress, id: RequestID) {
+        self.client = client
+        self.id = id
+    }
 
     /// Bytes that the lines need at most, apart from the host.
     static let lineBytesMax = 256
