@@ -7,12 +7,17 @@ struct SourceFile: Sendable {
     /// Its path from the root of the project.
     var path: String
     var lines: [String]
+    /// The lines without comments and without what stands in string literals.
+    let code: [String]
+
+    init(path: String, lines: [String]) {
+        self.path = path
+        self.lines = lines
+        code = path.hasSuffix(".swift") ? Self.code(of: lines) : []
+    }
 
     /// The path's parts: `Sources`, `ProxyCore`, `HTTP1`, …
     var parts: [String] { path.split(separator: "/").map(String.init) }
-
-    /// The lines without comments and without what stands in string literals.
-    var code: [String] { Self.code(of: lines) }
 
     /// What the file imports, with the line's number.
     var imports: [(module: String, line: Int)] {
@@ -28,6 +33,8 @@ struct SourceFile: Sendable {
     /// The names of types declared at the file's top level.
     var declaredTypes: [String] {
         code.compactMap { line in
+            // What stands further in is no declaration of the top level, and regular expressions are slow.
+            guard let first = line.utf8.first, (0x40...0x7A).contains(first) else { return nil }
             guard
                 let match = line.firstMatch(
                     of:
@@ -47,25 +54,26 @@ struct SourceFile: Sendable {
                 return isInText ? "" : String(line[..<line.firstRange(of: "\"\"\"")!.lowerBound])
             }
             if isInText { return "" }
-            var kept = ""
+            // Bytes, because characters take seconds for a whole tree in a debug build.
+            var kept: [UInt8] = []
             var isInLiteral = false
             var isEscaped = false
-            var previous: Character = " "
-            for character in line {
+            var previous: UInt8 = 0
+            for byte in line.utf8 {
                 if isInLiteral {
-                    if !isEscaped && character == "\"" { isInLiteral = false }
-                    isEscaped = !isEscaped && character == "\\"
-                } else if character == "\"" {
+                    if !isEscaped && byte == UInt8(ascii: "\"") { isInLiteral = false }
+                    isEscaped = !isEscaped && byte == UInt8(ascii: "\\")
+                } else if byte == UInt8(ascii: "\"") {
                     isInLiteral = true
-                } else if character == "/" && previous == "/" {
+                } else if byte == UInt8(ascii: "/") && previous == byte {
                     kept.removeLast()
                     break
                 } else {
-                    kept.append(character)
+                    kept.append(byte)
                 }
-                previous = character
+                previous = byte
             }
-            return kept
+            return String(decoding: kept, as: UTF8.self)
         }
     }
 }
