@@ -68,8 +68,8 @@ private struct BackendConnection {
     init(listener: Int32) throws {
         self.listener = listener
         poller = epoll_create1(Int32(EPOLL_CLOEXEC))
-        unsafe connections = .allocate(capacity: Self.capacity)
         // Safety: each allocation is initialised to its full length and lives as long as the process.
+        unsafe connections = .allocate(capacity: Self.capacity)
         unsafe connections.initialize(repeating: BackendConnection(), count: Self.capacity)
         unsafe buffer = .allocate(capacity: Self.bufferBytes)
         unsafe buffer.initialize(repeating: 0, count: Self.bufferBytes)

@@ -75,8 +75,8 @@ import ProxyCore
         count = plan.connections
         poller = epoll_create1(Int32(EPOLL_CLOEXEC))
         timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC) | Int32(TFD_NONBLOCK))
-        unsafe connections = .allocate(capacity: count)
         // Safety: each allocation is initialised to its full length; all are freed in deinit.
+        unsafe connections = .allocate(capacity: count)
         unsafe connections.initialize(repeating: LoadConnection(), count: count)
         unsafe events = .allocate(capacity: Self.eventsAtOnce)
         unsafe buffer = .allocate(capacity: Self.bufferBytes)

@@ -123,8 +123,8 @@ struct LoadPlan {
                 all += Array(text.utf8) + body
             }
         }
-        unsafe bytes = .allocate(capacity: all.count)
         // Safety: both allocations are as long as what is copied into them.
+        unsafe bytes = .allocate(capacity: all.count)
         unsafe bytes.initialize(from: all, count: all.count)
         unsafe places = .allocate(capacity: found.count)
         unsafe places.initialize(from: found, count: found.count)

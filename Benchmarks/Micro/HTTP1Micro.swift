@@ -82,7 +82,8 @@ private func decodeChunks() -> MicroBenchmark {
         for _ in 0..<count {
             var decoder = ChunkedDecoder()
             var at = 0
-            while let step = try? decoder.next(bytes.span, at: &at, trailers: &trailers, limits: limits), step != .end {}
+            while let step = try? decoder.next(bytes.span, at: &at, trailers: &trailers, limits: limits), step != .end {
+            }
             precondition(decoder.isComplete, "the body is right and whole")
         }
     }

@@ -3,7 +3,7 @@
 import Glibc
 
 /// All benchmarks: one function for each room.
-private func allBenchmarks() -> [MicroBenchmark] { 
+private func allBenchmarks() -> [MicroBenchmark] {
     bytesBenchmarks() + timeBenchmarks() + http1Benchmarks() + routingBenchmarks() + balancingBenchmarks()
 }
 

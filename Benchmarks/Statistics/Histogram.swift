@@ -16,8 +16,8 @@
 
     /// Nothing recorded yet.
     init() {
-        unsafe counts = .allocate(capacity: Self.buckets)
         // Safety: the memory just allocated holds exactly this many counts.
+        unsafe counts = .allocate(capacity: Self.buckets)
         unsafe counts.initialize(repeating: 0, count: Self.buckets)
     }
 

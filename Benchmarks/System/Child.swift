@@ -27,8 +27,8 @@ final class Child {
     deinit { stop() }
 
     private static func spawn(_ words: [String], outputPath: String) throws -> pid_t {
-        var actions = unsafe posix_spawn_file_actions_t()
         // Safety: the actions are initialised here and destroyed below; all strings live through the calls.
+        var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe _ = posix_spawn_file_actions_destroy(&actions) }
         unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)

@@ -43,7 +43,8 @@ struct FileWatch: ~Copyable {
         }
         // The real file, in case that a folder on the way is a link, as `..data` is.
         if let real = Self.realPath(path) { wanted.insert(Self.folder(of: real)) }
-        let bits = UInt32(IN_CLOSE_WRITE) | UInt32(IN_MOVED_TO) | UInt32(IN_CREATE) | UInt32(IN_DELETE)
+        let bits =
+            UInt32(IN_CLOSE_WRITE) | UInt32(IN_MOVED_TO) | UInt32(IN_CREATE) | UInt32(IN_DELETE)
             | UInt32(IN_ATTRIB) | UInt32(IN_ONLYDIR)
         for folder in wanted where folders[folder] == nil {
             // Safety: a NUL-terminated copy of the path for the length of the call.

@@ -34,8 +34,12 @@ struct Reload {
 
     private mutating func adopt(_ new: Settings, _ workers: WorkerPool, _ log: inout EventLog) {
         var fixed: [String] = []
-        if new.workers != settings.workers { fixed.append("workers: the number of workers cannot change while they run") }
-        if new.log.file != settings.log.file { fixed.append("log.file: the log's file cannot change while it is written") }
+        if new.workers != settings.workers {
+            fixed.append("workers: the number of workers cannot change while they run")
+        }
+        if new.log.file != settings.log.file {
+            fixed.append("log.file: the log's file cannot change while it is written")
+        }
         guard fixed.isEmpty else { return refuse(fixed, &log) }
 
         let added = new.listeners.filter { !settings.listeners.contains($0) }

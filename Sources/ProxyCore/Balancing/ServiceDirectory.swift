@@ -115,7 +115,9 @@ package struct ServiceDirectory: ~Copyable {
 
     /// Frees the ledger of an endpoint that is gone once its last connection is.
     mutating func releaseEndpointIfUnused(_ slot: Int32) {
-        guard !endpoints[slot].isCurrent, endpoints[slot].connections == 0, endpoints[slot].inFlight == 0 else { return }
+        guard !endpoints[slot].isCurrent, endpoints[slot].connections == 0, endpoints[slot].inFlight == 0 else {
+            return
+        }
         endpoints.remove(slot)
     }
 

@@ -290,6 +290,7 @@ public struct BufferPool: ~Copyable {
         precondition(!buffer.hasMemory, "a buffer that has memory needs none")
         lent &+= 1
         switch size {
+        // Safety: memory of the size's capacity, which the buffer then owns.
         case .head:
             let memory = unsafe freeHeads.pop() ?? .allocate(byteCount: Self.headCapacity, alignment: 64)
             buffer = unsafe ByteBuffer(memory: memory, capacity: Int32(Self.headCapacity), headroom: 0)
@@ -312,6 +313,7 @@ public struct BufferPool: ~Copyable {
         lent &-= 1
         let capacity = Int(buffer.capacity)
         var kept = false
+        // Safety: memory that a stack keeps is forgotten by the buffer.
         unsafe buffer.withMemory { memory in
             if capacity == Self.headCapacity {
                 kept = unsafe freeHeads.push(memory)
@@ -340,6 +342,7 @@ public struct BufferPool: ~Copyable {
 }
 
 extension ByteBuffer {
+    /// Safety: the memory is the buffer's for the length of the call.
     fileprivate borrowing func withMemory(_ body: (UnsafeMutableRawPointer) -> Void) {
         if let memory = unsafe base { unsafe body(memory) }
     }
@@ -362,6 +365,7 @@ extension ByteBuffer {
     private var count = 0
 
     init(_ capacity: Int) {
+        // Safety: room for `capacity` pointers; `count` of them are initialized.
         unsafe slots = .allocate(capacity: capacity)
         self.capacity = capacity
     }

@@ -60,6 +60,7 @@ public struct SlotID: Equatable, Hashable, Sendable {
 
     /// Destroys all elements and frees the slots. No copy of the handle may be used afterwards.
     public func destroy() {
+        // Safety: every slot of a chunk is initialized, and nobody uses the handle any more.
         for c in 0..<Int(unsafe header.pointee.chunkCount) {
             unsafe header.pointee.chunks[c].deinitialize(count: Int(Self.chunkSize))
             unsafe header.pointee.chunks[c].deallocate()
@@ -70,6 +71,7 @@ public struct SlotID: Equatable, Hashable, Sendable {
     }
 
     @inline(__always) private func slot(_ index: Int32) -> UnsafeMutablePointer<Slot> {
+        // Safety: the index was checked against the chunks that exist.
         precondition(UInt32(bitPattern: index) < UInt32(bitPattern: slotCount), "no such slot")
         return unsafe header.pointee.chunks[Int(index &>> Self.chunkBits)] + Int(index & (Self.chunkSize &- 1))
     }
@@ -108,6 +110,7 @@ public struct SlotID: Equatable, Hashable, Sendable {
 
     /// Takes a slot for `element`; nil where the slab is full, and then the element is destroyed.
     @inline(__always) public func insert(_ element: consuming Element) -> SlotID? {
+        // Safety: a free slot is initialized with what is vacant.
         if unsafe header.pointee.firstFree < 0, !addChunk() { return nil }
         let index = unsafe header.pointee.firstFree
         let slot = unsafe slot(index)
@@ -132,6 +135,7 @@ public struct SlotID: Equatable, Hashable, Sendable {
     }
 
     private func addChunk() -> Bool {
+        // Safety: the chunk's slots are initialized before anybody can name them.
         let first = slotCount
         guard first < (unsafe header.pointee.capacity) else { return false }
         let chunk = UnsafeMutablePointer<Slot>.allocate(capacity: Int(Self.chunkSize))

@@ -37,7 +37,9 @@ extension Connections {
     /// Looks for a complete head in the input. Whether the connection now does something else than reading a head.
     private mutating func parseHead(_ c: Int32) -> Bool {
         // A long head that trickles in is parsed again only when another line end has come.
-        if clients[c].input.writableCount > 0, !isWorthParsing(clients[c].input, scanned: clients[c].scanned) { return false }
+        if clients[c].input.writableCount > 0, !isWorthParsing(clients[c].input, scanned: clients[c].scanned) {
+            return false
+        }
         var rejection: Rejection?
         let step = clients[c].input.withReadable { bytes in
             do throws(Rejection) {
@@ -247,7 +249,9 @@ extension Connections {
         clients[c].requestBody = BodyProgress(framing, emitsChunks: framing == .chunked)
         clients[c].input.withReadable { bytes in
             HeadWriter.write(requestHead, bytes, forwarding: forwarding, into: &clients[c].requestOut)
-            if requestHead.connection.nominatesFields { clients[c].requestBody.nominated.note(requestHead.fields, bytes) }
+            if requestHead.connection.nominatesFields {
+                clients[c].requestBody.nominated.note(requestHead.fields, bytes)
+            }
         }
         clients[c].input.consume(requestHead.byteCount)
         clients[c].service = service

@@ -116,7 +116,9 @@ extension Connections {
 
     /// Looks for a complete head in the upstream's bytes.
     private mutating func parseResponseHead(_ c: Int32, _ u: Int32) -> Fill {
-        if upstreams[u].input.writableCount > 0, !isWorthParsing(upstreams[u].input, scanned: upstreams[u].scanned) { return .nothing }
+        if upstreams[u].input.writableCount > 0, !isWorthParsing(upstreams[u].input, scanned: upstreams[u].scanned) {
+            return .nothing
+        }
         let method = clients[c].method
         var rejection: Rejection?
         let step = upstreams[u].input.withReadable { bytes in
@@ -447,7 +449,9 @@ extension Connections {
     // MARK: Answers of our own
 
     /// Answers in the upstream's place.
-    mutating func answer(_ c: Int32, _ outcome: Outcome, status: Int? = nil, location: consuming ByteBuffer = ByteBuffer()) {
+    mutating func answer(
+        _ c: Int32, _ outcome: Outcome, status: Int? = nil, location: consuming ByteBuffer = ByteBuffer()
+    ) {
         clients[c].outcome = outcome
         let code = status ?? outcome.status ?? 500
         clients[c].status = UInt16(truncatingIfNeeded: code)

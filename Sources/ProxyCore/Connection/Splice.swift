@@ -64,8 +64,12 @@ struct PipePool: ~Copyable {
 }
 
 extension Pipe {
-    borrowing func fill(from socket: borrowing Socket, limit: Int) -> Transfer { socket.splice(into: self, limit: limit) }
-    borrowing func drain(into socket: borrowing Socket, limit: Int) -> Transfer { socket.splice(from: self, limit: limit) }
+    borrowing func fill(from socket: borrowing Socket, limit: Int) -> Transfer {
+        socket.splice(into: self, limit: limit)
+    }
+    borrowing func drain(into socket: borrowing Socket, limit: Int) -> Transfer {
+        socket.splice(from: self, limit: limit)
+    }
 }
 
 extension Connections {

@@ -51,7 +51,9 @@ enum Accept {
             at &+= 1
             guard startsHere else { continue }
             while at < end, ASCII.isOWS(bytes[at]) { at &+= 1 }
-            guard at &+ 2 < end, bytes[at] | 0x20 == UInt8(ascii: "q"), bytes[at &+ 1] == UInt8(ascii: "=") else { continue }
+            guard at &+ 2 < end, bytes[at] | 0x20 == UInt8(ascii: "q"), bytes[at &+ 1] == UInt8(ascii: "=") else {
+                continue
+            }
             at &+= 2
             var value = 0
             var scale = 1000

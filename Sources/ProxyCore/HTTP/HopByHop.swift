@@ -5,7 +5,8 @@ extension FieldName {
     /// Whether a request's line of this name goes on to the upstream as it is.
     @inline(__always) var travelsUpstream: Bool {
         switch self {
-        case .other, .guarded, .host, .trailer, .maxForwards, .via, .userAgent, .cfRay, .traceparent, .authorization, .cookie,
+        case .other, .guarded, .host, .trailer, .maxForwards, .via, .userAgent, .cfRay, .traceparent, .authorization,
+            .cookie,
             .accept, .date, .setCookie:
             true
         case .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .te, .upgrade,
@@ -21,7 +22,8 @@ extension FieldName {
         case .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .te, .upgrade,
             .http2Settings, .proxyAuthenticate, .proxyAuthorization, .xRequestID:
             false
-        case .other, .guarded, .host, .trailer, .expect, .maxForwards, .via, .userAgent, .cfRay, .traceparent, .authorization,
+        case .other, .guarded, .host, .trailer, .expect, .maxForwards, .via, .userAgent, .cfRay, .traceparent,
+            .authorization,
             .cookie, .accept, .date, .setCookie, .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .forged:
             true
         }

@@ -98,8 +98,9 @@ public struct ChunkedDecoder: Sendable {
                     if byte == UInt8(ascii: "\"") {
                         state = .quoted
                     } else {
-                        guard ASCII.isToken(byte) || ASCII.isOWS(byte) || byte == ASCII.semicolon
-                            || byte == UInt8(ascii: "=")
+                        guard
+                            ASCII.isToken(byte) || ASCII.isOWS(byte) || byte == ASCII.semicolon
+                                || byte == UInt8(ascii: "=")
                         else { throw .badChunk }
                     }
                 }

@@ -60,7 +60,8 @@ struct FramingFields {
             last = member
             return true
         }
-        let isIdentity = Scan.equals(bytes, ByteRange(Int(value.start), min(value.end, Int(value.start) + 8)), "identity")
+        let isIdentity = Scan.equals(
+            bytes, ByteRange(Int(value.start), min(value.end, Int(value.start) + 8)), "identity")
         if isList, chunkedCount == 1, Scan.equals(bytes, last, "chunked"), !isIdentity, codingLines == 1,
             last.start != value.start, bytes[Int(value.start)] != ASCII.comma
         {

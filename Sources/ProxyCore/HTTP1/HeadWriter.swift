@@ -57,7 +57,8 @@ package enum HeadWriter {
         switch head.framing {
         case .length(let count): appendContentLength(count, &out)
         case .chunked: out.append("Transfer-Encoding: chunked\r\n")
-        case .none, .untilClose: if head.method.anticipatesBody || head.saysLength { out.append("Content-Length: 0\r\n") }
+        case .none, .untilClose:
+            if head.method.anticipatesBody || head.saysLength { out.append("Content-Length: 0\r\n") }
         }
         if !head.upgrade.isEmpty {
             out.append("Connection: Upgrade\r\nUpgrade: ")

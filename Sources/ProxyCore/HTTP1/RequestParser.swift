@@ -215,7 +215,8 @@ public enum RequestParser {
             return !Scan.forEachMember(request, line.value) { member in
                 guard member.count == offer.count else { return true }
                 for i in 0..<Int(member.count)
-                where ASCII.lowercased(request[Int(member.start) &+ i]) != ASCII.lowercased(answer[Int(offer.start) &+ i])
+                where ASCII.lowercased(request[Int(member.start) &+ i])
+                    != ASCII.lowercased(answer[Int(offer.start) &+ i])
                 {
                     return true
                 }

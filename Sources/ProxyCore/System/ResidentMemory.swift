@@ -21,8 +21,12 @@ public func releaseStartupPages() {
     // 55d0c8a00000-55d0c8f00000 r-xp 00200000 fe:00 1234  /usr/bin/hdproxy
     for line in text.split(separator: UInt8(ascii: "\n")) {
         let words = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: true)
-        guard words.count >= 6, words[1].elementsEqual("r-xp".utf8), words[5].first == UInt8(ascii: "/") else { continue }
-        let ends = words[0].split(separator: UInt8(ascii: "-")).map { UInt(String(decoding: $0, as: UTF8.self), radix: 16) }
+        guard words.count >= 6, words[1].elementsEqual("r-xp".utf8), words[5].first == UInt8(ascii: "/") else {
+            continue
+        }
+        let ends = words[0].split(separator: UInt8(ascii: "-")).map {
+            UInt(String(decoding: $0, as: UTF8.self), radix: 16)
+        }
         guard ends.count == 2, let start = ends[0], let end = ends[1], start < end else { continue }
         // Safety: a mapping of a file that is read and executed and never written; what is dropped is read again.
         _ = unsafe madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)

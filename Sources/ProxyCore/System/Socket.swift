@@ -52,6 +52,7 @@ public struct Socket: ~Copyable, Sendable {
             let v6Only: Int32 = address.ip.isUnspecified ? 0 : 1
             try socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, v6Only, "setsockopt IPV6_V6ONLY", doing)
         }
+        // Safety: the address lives for the length of the call.
         let bound = unsafe address.withSocketAddress { pointer, length in unsafe Glibc.bind(number, pointer, length) }
         guard bound == 0 else { throw SystemError("bind", doing: doing) }
         guard Glibc.listen(number, backlog) == 0 else { throw SystemError("listen", doing: doing) }
@@ -75,6 +76,7 @@ public struct Socket: ~Copyable, Sendable {
     public borrowing func accept() -> Accepted {
         var storage = SocketAddressStorage()
         let listener = number
+        // Safety: room for an address, and its length.
         let accepted = unsafe storage.withPointers { address, length in
             unsafe accept4(listener, address, length, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
         }
@@ -109,7 +111,9 @@ public struct Socket: ~Copyable, Sendable {
         guard number >= 0 else { return .exhausted(errno) }
         let socket = Socket(owning: number)
         socket.setNoDelay()
-        let result = unsafe address.withSocketAddress { pointer, length in unsafe Glibc.connect(number, pointer, length) }
+        // Safety: the address lives for the length of the call.
+        let result = unsafe address.withSocketAddress { pointer, length in unsafe Glibc.connect(number, pointer, length)
+        }
         if result == 0 { return .started(socket) }
         switch errno {
         case EINPROGRESS, EINTR: return .started(socket)
@@ -143,6 +147,7 @@ public struct Socket: ~Copyable, Sendable {
     public borrowing func receive(into buffer: inout ByteBuffer, limit: Int = .max) -> Transfer {
         let number = number
         var failure: Int32 = 0
+        // Safety: the kernel writes at most as many bytes as there is room for.
         let n = unsafe buffer.withUnsafeWritable(limit: limit) { memory in
             let n = unsafe recv(number, memory.baseAddress, memory.count, 0)
             if n < 0 { failure = errno }
@@ -158,6 +163,7 @@ public struct Socket: ~Copyable, Sendable {
     public borrowing func send(_ buffer: inout ByteBuffer, limit: Int = .max) -> Transfer {
         let number = number
         var failure: Int32 = 0
+        // Safety: the kernel reads at most the readable bytes.
         let n = unsafe buffer.withUnsafeReadable { memory in
             let n = unsafe Glibc.send(number, memory.baseAddress, min(memory.count, limit), Int32(MSG_NOSIGNAL))
             if n < 0 { failure = errno }

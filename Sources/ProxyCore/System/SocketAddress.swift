@@ -44,7 +44,9 @@ extension NetworkAddress {
             let address = unsafe withUnsafePointer(to: storage.v6) { pointer in
                 unsafe UnsafeRawPointer(pointer).loadUnaligned(as: sockaddr_in.self)
             }
-            self.init(ip: IPAddress(v4: UInt32(bigEndian: address.sin_addr.s_addr)), port: UInt16(bigEndian: address.sin_port))
+            self.init(
+                ip: IPAddress(v4: UInt32(bigEndian: address.sin_addr.s_addr)), port: UInt16(bigEndian: address.sin_port)
+            )
         case AF_INET6:
             // Safety: an in6_addr is sixteen bytes in network order.
             let halves = unsafe withUnsafeBytes(of: storage.v6.sin6_addr) { bytes in

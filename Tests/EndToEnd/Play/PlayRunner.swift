@@ -108,12 +108,13 @@ final class PlayRunner {
     }
 
     private func performClient(_ step: Step, _ number: Int) throws {
+        // Long bytes take a while to make: before the connection, whose patience is limited.
+        var bytes = step.verb == "sends" ? try text.bytes(step.object + step.details.joined()) : []
         let peer = try clients[number] ?? Peer(LoopbackSocket.connect(to: performance.proxy))
         clients[number] = peer
         switch step.verb {
         case "connects": break
         case "sends":
-            var bytes = try text.bytes(step.object + step.details.joined())
             if performance.way == .followed { bytes += try text.bytes(Self.followUp) }
             peer.socket.send(bytes, byteByByte: performance.way == .bytes)
         case "reads", "reads head": try readAnswer(step, peer)
