@@ -4,5 +4,5 @@
 import Glibc
 
 @main struct Main {
-    static func main() { exit(runProcess(CommandLine.arguments)) }
+    static func main() { exit(runProcess(processArguments())) }
 }
