@@ -86,6 +86,13 @@ final class LoopbackEnd {
         return n < 0 && errno == EAGAIN
     }
 
+    /// Whether all that was sent has arrived: a reset takes back what has not.
+    var isDelivered: Bool {
+        var count: Int32 = 0
+        // Safety: the request fills in an int.
+        return unsafe ioctl(number, UInt(TIOCOUTQ), &count) == 0 && count == 0
+    }
+
     /// Says that nothing more will be sent.
     func finish() { shutdown(number, Int32(SHUT_WR)) }
 
@@ -117,7 +124,7 @@ enum OpenDescriptors {
                 unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
             }
             let name = target("/proc/self/fd/" + number)
-            if ["socket:", "pipe:", "anon_inode:"].contains(where: { name.hasPrefix($0) }) { names.insert("\(number) \(name)") }
+            if ["socket:", "pipe:", "anon_inode:[eventpoll]"].contains(where: { name.hasPrefix($0) }) { names.insert("\(number) \(name)") }
         }
         return names
     }

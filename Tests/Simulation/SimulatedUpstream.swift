@@ -80,6 +80,8 @@ final class SimulatedUpstreamConnection {
     private var out: [UInt8] = []
     private var sentCount = 0
     private var isAnswering = false
+    /// Requests that came on it.
+    private var served = 0
     private var owesExcess = false
     private var isTunnel = false
     private var tunnelRead = 0
@@ -127,7 +129,7 @@ final class SimulatedUpstreamConnection {
 
     /// What an idle upstream may do, as long as no request is on its way to it.
     private func misbehave() -> Bool {
-        guard reader.isBetweenMessages, end.isSilent else { return false }
+        guard served > 0, reader.isBetweenMessages, end.isSilent else { return false }
         if owesExcess {
             owesExcess = false
             let bytes = Script.stray(world.dice)
@@ -137,7 +139,7 @@ final class SimulatedUpstreamConnection {
         }
         guard world.dice.chance(4) else { return false }
         world.note("\(name): closes while idle")
-        if world.dice.chance(50) { end.reset() } else { end.close() }
+        if world.dice.chance(50), end.isDelivered { end.reset() } else { end.close() }
         isOver = true
         return true
     }
@@ -206,6 +208,7 @@ final class SimulatedUpstreamConnection {
         isRequestOver = false
         out = script.spelled(ticket, attempt: attempt, world.dice)
         sentCount = 0
+        served += 1
         isAnswering = script.isEarly
         reader.begin(framing == .untilClose ? .none : framing)
     }
