@@ -55,7 +55,8 @@ package struct ServiceDirectory: ~Copyable {
     }
 
     /// Takes over the services of a snapshot and returns their slots in its order. Records of those that are gone
-    /// stay until nothing refers to them. `endpointLeft` is called with the slot of each endpoint that is gone.
+    /// stay until nothing refers to them. `endpointLeft` is told the slot of each endpoint that is gone; whoever asked
+    /// closes its pooled connections and then calls ``releaseEndpointIfUnused(_:)``.
     package mutating func adopt(_ snapshot: [Service], endpointLeft: (Int32) -> Void) -> [Int32] {
         var nowCurrent = Set<EndpointID>()
         let slots = snapshot.map { service in
@@ -70,7 +71,6 @@ package struct ServiceDirectory: ~Copyable {
             endpointSlots[id] = nil
             endpoints[slot].isCurrent = false
             endpointLeft(slot)
-            releaseEndpointIfUnused(slot)
         }
         let names = Set(snapshot.map(\.name))
         for (name, slot) in serviceSlots where !names.contains(name) {

@@ -7,7 +7,10 @@ extension Connections {
     /// Both messages are over.
     mutating func finish(_ c: Int32, keepClient: Bool) {
         closeOut(c)
-        guard keepClient else { return closeGently(c) }
+        guard keepClient else {
+            clients[c].phase = .lingering
+            return closeGently(c)
+        }
         clients[c].phase = .idle
         clients[c].moved = false
         enterIdle(c, isNewcomer: false)
@@ -74,7 +77,6 @@ extension Connections {
         // Whatever comes now is thrown away: bytes that nobody reads would become a reset that overtakes the answer.
         buffers.reclaim(&clients[c].input)
         clients[c].socket.shutdownSending()
-        clients[c].phase = .lingering
         clients[c].waiting = .end
         clients[c].requestBody.byteCount = 0
         clientTimers.arm(c, at: now + (isDraining ? Self.lingerTimeDraining : Self.lingerTime))

@@ -117,7 +117,7 @@ public struct Connections: ~Copyable {
     }
 
     private mutating func endpointLeft(_ endpoint: Int32) {
-        // Held while its pool is drained, so that it is not freed in the middle.
+        // Held while its pool is drained, so that its last connection does not free it in the middle.
         directory.endpoints[endpoint].inFlight += 1
         drainPool(of: endpoint)
         directory.endpoints[endpoint].inFlight -= 1

@@ -201,6 +201,7 @@ public struct Exchange: Sendable {
             return answer(.upstreamClosed)
         case .relaying:
             response = .complete
+            keepsClient = false
             return .cut(.upstreamClosed)
         case .tunnel:
             response = .complete

@@ -30,7 +30,7 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         let start = Int(range.start)
         let first = bytes[start] | 0x20
         @inline(__always) func if_(_ text: StaticString, _ name: FieldName) -> FieldName {
-            Scan.equals(bytes, range, text) ? name : .other
+            Scan.equals(bytes, range, text) ? name : guardedFamily(bytes, range)
         }
         switch (range.count, first) {
         case (2, UInt8(ascii: "t")): return if_("te", .te)
@@ -74,9 +74,8 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         case (17, UInt8(ascii: "t")): return if_("transfer-encoding", .transferEncoding)
         case (18, UInt8(ascii: "p")): return if_("proxy-authenticate", .proxyAuthenticate)
         case (19, UInt8(ascii: "p")): return if_("proxy-authorization", .proxyAuthorization)
-        case (_, UInt8(ascii: "c")), (_, UInt8(ascii: "i")), (_, UInt8(ascii: "s")): return guardedFamily(bytes, range)
         case (_, UInt8(ascii: "x")): return extensionField(bytes, range)
-        default: return .other
+        default: return guardedFamily(bytes, range)
         }
     }
 
@@ -100,7 +99,11 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
 
     /// `CF-…` and `Sec-…`, which tell of the client, and `If-…`, which decide whether anything is done.
     private static func guardedFamily(_ bytes: Span<UInt8>, _ range: ByteRange) -> FieldName {
-        hasPrefix(bytes, range, "cf-") || hasPrefix(bytes, range, "if-") || hasPrefix(bytes, range, "sec-")
+        let start = Int(range.start)
+        guard range.count > 3, bytes[start &+ 2] == UInt8(ascii: "-") || bytes[start &+ 3] == UInt8(ascii: "-") else {
+            return .other
+        }
+        return hasPrefix(bytes, range, "cf-") || hasPrefix(bytes, range, "if-") || hasPrefix(bytes, range, "sec-")
             ? .guarded : .other
     }
 

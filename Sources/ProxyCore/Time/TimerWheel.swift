@@ -104,9 +104,10 @@ public struct TimerWheel: ~Copyable {
             let at = Int(position & 63)
             let bits = occupied[level]
             let rotated = bits >> UInt64(at) | (at == 0 ? 0 : bits << UInt64(64 - at))
-            let distance = Int64(rotated.trailingZeroBitCount)
-            // On a higher level the slot at hand was already spread downwards; what lies in it is a whole turn away.
-            let steps = level > 0 && distance == 0 ? 64 : distance
+            // On a higher level the slot at hand was already spread downwards; what lies in it is a whole turn away,
+            // behind all others.
+            let ahead = level > 0 ? rotated & ~1 : rotated
+            let steps = Int64(ahead.trailingZeroBitCount)
             best = min(best, max((position + steps) << shift, currentTick))
         }
         if best == .max { return .never }
