@@ -1,0 +1,233 @@
+// A wire case: bytes of a message, and what we make of them. The grammar is told in Tests/Corpus/Wire/README.md.
+
+import Foundation
+import Testing
+
+@testable import ProxyCore
+
+/// One case, read from a page of Tests/Corpus/Wire.
+struct WireCase: Sendable {
+    enum Kind: Sendable {
+        case request
+        case response(Method)
+        case chunks
+    }
+
+    enum Verdict: Sendable {
+        /// The bytes are the beginning of a message.
+        case needsMore
+        /// They break a rule; the reason of the rejection, and those that a beginning of them may have.
+        case refused([String])
+        /// They are a message, of which this is true.
+        case read([String])
+    }
+
+    /// The page's name, the heading and the variant.
+    var title: String
+    /// Whether it is a bug that is known: the case must fail, and this goes with the fix.
+    var isKnownBug = false
+    /// Limits and terms that are not the usual ones.
+    var given: [String: String] = [:]
+    var kind = Kind.request
+    var bytes: [UInt8] = []
+    var verdict: Verdict?
+    /// How it travels on, byte for byte.
+    var forwarded: [UInt8]?
+    /// A body without its chunks.
+    var forwardedBare: [UInt8]?
+    /// The longest beginning that is not refused yet.
+    var endures: [UInt8]?
+
+    func number(_ key: String, _ usual: Int) -> Int { given[key].flatMap(Int.init) ?? usual }
+
+    var limits: HeadLimits {
+        HeadLimits(
+            headerBytes: number("header bytes", 8192), requestTargetBytes: number("target bytes", 2048))
+    }
+
+    var linesMax: Int { number("lines", 64) }
+}
+
+/// What is wrong with a page.
+struct WireError: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// A page of Tests/Corpus/Wire.
+struct WirePage: Sendable, CustomTestStringConvertible {
+    var name: String
+    var cases: [WireCase]
+
+    var testDescription: String { "\(name), \(cases.count) cases" }
+
+    /// All pages, in the order of their names.
+    static func all() throws -> [WirePage] {
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Corpus/Wire")
+        let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+        return try files.filter { $0.pathExtension == "md" && $0.lastPathComponent != "README.md" }
+            .sorted { $0.path < $1.path }
+            .map { file in
+                let name = file.deletingPathExtension().lastPathComponent
+                return WirePage(name: name, cases: try cases(of: String(contentsOf: file, encoding: .utf8), page: name))
+            }
+    }
+
+    private static func cases(of text: String, page: String) throws -> [WireCase] {
+        var cases: [WireCase] = []
+        var heading: String?
+        var block: [String]?
+        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            if line.hasPrefix("```") {
+                if let lines = block {
+                    guard let heading else { throw WireError("\(page):\(index + 1): a case without a heading") }
+                    cases += try variants(lines, title: "\(page): \(heading)")
+                    block = nil
+                } else {
+                    block = []
+                }
+            } else if block != nil {
+                block?.append(String(line))
+            } else if line.hasPrefix("## ") {
+                heading = String(line.dropFirst(3))
+            }
+        }
+        return cases
+    }
+
+    /// The case of a block, once for each of its `each` lines.
+    private static func variants(_ lines: [String], title: String) throws -> [WireCase] {
+        let variants = lines.filter { $0 == "each" || $0.hasPrefix("each ") }.map { $0.dropFirst(5) }
+        let others = lines.filter { $0 != "each" && !$0.hasPrefix("each ") }
+        if variants.isEmpty { return [try read(others, title: title)] }
+        return try variants.map { variant in
+            let halves = variant.components(separatedBy: " => ")
+            let expanded = others.map {
+                $0.replacing("$each", with: halves[0]).replacing("$then", with: halves.count > 1 ? halves[1] : "")
+            }
+            return try read(expanded, title: "\(title) [\(variant)]")
+        }
+    }
+
+    private static func read(_ lines: [String], title: String) throws -> WireCase {
+        var result = WireCase(title: title)
+        // A line, with those indented below it.
+        var groups: [(line: String, below: [String])] = []
+        for line in lines where !line.trimmingCharacters(in: .whitespaces).isEmpty {
+            if line.hasPrefix(" ") {
+                guard !groups.isEmpty else { throw WireError("\(title): \(line) continues nothing") }
+                groups[groups.count - 1].below.append(line.trimmingCharacters(in: .whitespaces))
+            } else {
+                groups.append((line, []))
+            }
+        }
+        for (line, below) in groups {
+            func rest(_ verb: String) -> String? {
+                line == verb ? "" : line.hasPrefix(verb + " ") ? String(line.dropFirst(verb.count + 1)) : nil
+            }
+            func bytes(_ first: String) throws -> [UInt8] { try WireText.bytes(([first] + below).joined()) }
+            if line == "not yet" {
+                result.isKnownBug = true
+            } else if let key = rest("given") {
+                let words = key.components(separatedBy: ": ")
+                result.given[words[0]] = words.count > 1 ? words[1] : ""
+            } else if let text = rest("request") {
+                result.kind = .request
+                result.bytes = try bytes(text)
+            } else if let text = rest("response to") {
+                let name = text.prefix { $0 != " " }
+                guard let method = Method.allCases.first(where: { "\($0.name)" == name }) else {
+                    throw WireError("\(title): no such method: \(text)")
+                }
+                result.kind = .response(method)
+                result.bytes = try bytes(String(text.dropFirst(name.count + 1)))
+            } else if let text = rest("chunks") {
+                result.kind = .chunks
+                result.bytes = try bytes(text)
+            } else if line == "needs more" {
+                result.verdict = .needsMore
+            } else if let reasons = rest("is refused") {
+                result.verdict = .refused(reasons.components(separatedBy: " or earlier "))
+            } else if let text = rest("endures") {
+                result.endures = try bytes(text)
+            } else if let condition = rest("reads as") {
+                result.verdict = .read(([condition] + below).filter { !$0.isEmpty })
+            } else if let text = rest("is forwarded bare as") {
+                result.forwardedBare = try bytes(text)
+            } else if let text = rest("is forwarded as") {
+                result.forwarded = try bytes(text)
+            } else {
+                throw WireError("\(title): no such line: \(line)")
+            }
+        }
+        guard result.verdict != nil else { throw WireError("\(title): what do we make of it?") }
+        return result
+    }
+}
+
+/// Turns a case's text into bytes: `${text*count}`, `$said`, `$id`, `$date`, then `\r \n \t \0 \\ \xHH`.
+enum WireText {
+    /// The id of every exchange here.
+    static let id = RequestID(high: 0x0123_4567_89AB_CDEF, low: 0x0011_2233_4455_6677)
+    /// The client of every request here.
+    static let client = IPAddress("192.0.2.1")!
+    /// 2026-11-24 09:14:27 UTC.
+    static let unixSeconds: Int64 = 1_795_511_667
+
+    private static let idLine = "X-Request-Id: 0123456789abcdef0011223344556677\\r\\n"
+    private static let said =
+        "X-Forwarded-For: 192.0.2.1\\r\\nX-Forwarded-Proto: http\\r\\nX-Forwarded-Host: a\\r\\n"
+        + "X-Real-IP: 192.0.2.1\\r\\n" + idLine
+
+    static func bytes(_ raw: String) throws -> [UInt8] {
+        var text = raw.replacing("$said", with: said).replacing("$id", with: idLine)
+            .replacing("$date", with: "Date: Tue, 24 Nov 2026 09:14:27 GMT\\r\\n")
+        while let start = text.range(of: "${") {
+            guard let end = text.range(of: "}", range: start.upperBound..<text.endIndex),
+                let star = text.range(of: "*", options: .backwards, range: start.upperBound..<end.lowerBound),
+                let count = Int(text[star.upperBound..<end.lowerBound])
+            else { throw WireError("no repetition: \(raw)") }
+            let unit = String(text[start.upperBound..<star.lowerBound])
+            text.replaceSubrange(start.lowerBound..<end.upperBound, with: String(repeating: unit, count: count))
+        }
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "\\") else {
+                bytes.append(byte)
+                continue
+            }
+            switch rest.popFirst() {
+            case UInt8(ascii: "r"): bytes.append(13)
+            case UInt8(ascii: "n"): bytes.append(10)
+            case UInt8(ascii: "t"): bytes.append(9)
+            case UInt8(ascii: "0"): bytes.append(0)
+            case UInt8(ascii: "\\"): bytes.append(UInt8(ascii: "\\"))
+            case UInt8(ascii: "x"):
+                guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+                else { throw WireError("no hexadecimal byte: \(raw)") }
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            default: throw WireError("no such escape: \(raw)")
+            }
+        }
+        return bytes
+    }
+}
+
+extension Sequence<UInt8> {
+    /// As text that can be read and pasted into a page.
+    var escaped: String {
+        map { byte in
+            switch byte {
+            case 13: "\\r"
+            case 10: "\\n"
+            case 9: "\\t"
+            case UInt8(ascii: "\\"): "\\\\"
+            case 0x20..<0x7F: String(UnicodeScalar(byte))
+            default: "\\x" + String(format: "%02x", byte)
+            }
+        }.joined()
+    }
+}
