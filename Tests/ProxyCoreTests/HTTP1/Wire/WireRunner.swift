@@ -220,6 +220,7 @@ final class WireRunner {
                 let reading = decode(wire.bytes + Array(tail.utf8), step: n + 1, wire).reading
                 expect(reading == whole.reading, "followed by \(tail.utf8.escaped): got \(reading)")
             }
+            guard wire.endures != nil else { break }
             let refusedAt = (0...wire.bytes.count).first {
                 decode(Array(wire.bytes[..<$0]), step: .max / 2, wire).reading != .needsMore
             }
@@ -248,18 +249,12 @@ final class WireRunner {
             return body.data == wanted ? nil : "expected \(condition), got \(body.data.escaped)"
         }
         if condition.hasPrefix("trailers ") {
-            let wanted = condition.dropFirst(9).split(separator: " | ").map(String.init)
+            let wanted = try condition.dropFirst(9).split(separator: " | ").map {
+                try WireText.bytes(String($0)).escaped
+            }
             return body.trailers == wanted ? nil : "expected \(condition), got \(body.trailers)"
         }
         throw WireError("\(title): no such condition: \(condition)")
-    }
-
-    private func nominate(_ names: String, in progress: inout BodyProgress) {
-        let text = Array("Connection: \(names)\r\n".utf8)
-        var fields = FieldSection(lines: 1)
-        var at = 0
-        if case .line(let line)? = try? FieldLineParser.next(text.span, at: &at) { _ = fields.append(line) }
-        progress.nominated.note(fields, text.span)
     }
 
     /// What comes out of the body coder, and whether it says the same as the decoder.
@@ -267,7 +262,7 @@ final class WireRunner {
         _ bytes: [UInt8], step: Int, room: Int, asChunks: Bool, _ wire: WireCase
     ) -> (written: [UInt8], reading: WireReading) {
         var progress = BodyProgress(.chunked, emitsChunks: asChunks)
-        if let names = wire.given["nominated"] { nominate(names, in: &progress) }
+        progress.dropsTrailers = wire.given["nominated"] != nil
         var input = ByteBuffer(capacity: bytes.count + 16)
         var output = ByteBuffer(capacity: room)
         var trailers = FieldSection(lines: wire.linesMax)
