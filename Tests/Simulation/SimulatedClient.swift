@@ -35,6 +35,8 @@ final class SimulatedClient {
     private var sentInAll = 0
     private var readInAll = 0
     private var hasFinished = false
+    /// Whether sending met a reset.
+    private var wasReset = false
 
     /// The ticket whose answer comes next.
     private var answering = 0
@@ -171,8 +173,9 @@ final class SimulatedClient {
             return n > 0
         case .wouldBlock: return false
         case .broken, .end:
-            // What came before the break is read first.
+            // What came before the break is read first; reading does not tell it a second time.
             hasFinished = true
+            wasReset = true
             return true
         }
     }
@@ -194,6 +197,7 @@ final class SimulatedClient {
         case .wouldBlock: return false
         case .broken, .end:
             hasFinished = true
+            wasReset = true
             closeTunnel()
             return true
         }
@@ -211,7 +215,7 @@ final class SimulatedClient {
             return true
         case .wouldBlock: return false
         case .end:
-            attempt { try connectionEnded(byReset: false) }
+            attempt { try connectionEnded(byReset: wasReset) }
             return true
         case .broken:
             attempt { try connectionEnded(byReset: true) }
