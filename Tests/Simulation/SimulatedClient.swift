@@ -224,7 +224,9 @@ final class SimulatedClient {
     }
 
     private func attempt(_ body: () throws -> Void) {
-        do { try body() } catch { world.fail("\(name), ticket \(answering < tickets.count ? tickets[answering].id : 0): \(error)") }
+        do { try body() } catch {
+            world.fail("\(name), ticket \(answering < tickets.count ? tickets[answering].id : 0): \(error)")
+        }
     }
 
     private func readMessages() throws {
@@ -252,7 +254,9 @@ final class SimulatedClient {
         if let id = try head.one("x-sim"), id != "\(ticket.id)" {
             throw WireFault("a stranger's answer, of \(id): \(head)")
         }
-        if ticket.expectation == .refusal, head.fields["x-sim"] != nil { throw WireFault("it was not refused: \(head)") }
+        if ticket.expectation == .refusal, head.fields["x-sim"] != nil {
+            throw WireFault("it was not refused: \(head)")
+        }
         script = try head.one("x-attempt").flatMap { Int($0) }.map { ticket.scripts[$0 - 1] }
         if head.status < 200 { return try interimArrived(head, ticket) }
         guard head.says("connection", "close") || ticket.isWholeSent else {
@@ -338,9 +342,14 @@ final class SimulatedClient {
     private func ownAnswerEnded(_ status: Int, _ ticket: Ticket) throws {
         switch ticket.expectation {
         case .own(status): break
-        case .refusal: guard [400, 405, 413, 414, 417, 431, 501, 505, 408].contains(status) else { throw WireFault("refused with \(status)") }
+        case .refusal:
+            guard [400, 405, 413, 414, 417, 431, 501, 505, 408].contains(status) else {
+                throw WireFault("refused with \(status)")
+            }
         case .upstream, .own:
-            guard ticket.excuse != nil else { throw WireFault("an answer of the proxy's own, \(status), without a reason") }
+            guard ticket.excuse != nil else {
+                throw WireFault("an answer of the proxy's own, \(status), without a reason")
+            }
         }
     }
 
@@ -355,7 +364,8 @@ final class SimulatedClient {
             let ticket = tickets[answering]
             if reader.isUntilClose, !byReset { return try answerEnded() }
             guard ticket.excuse != nil || byReset && isLaterExcused else {
-                throw WireFault("cut by \(byReset ? "a reset" : "an end") after \(bodyRead) of \(script?.bodyCount ?? -1)")
+                throw WireFault(
+                    "cut by \(byReset ? "a reset" : "an end") after \(bodyRead) of \(script?.bodyCount ?? -1)")
             }
             ticket.result = .cut
             return
