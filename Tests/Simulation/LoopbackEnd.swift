@@ -124,7 +124,9 @@ enum OpenDescriptors {
                 unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
             }
             let name = target("/proc/self/fd/" + number)
-            if ["socket:", "pipe:", "anon_inode:[eventpoll]"].contains(where: { name.hasPrefix($0) }) { names.insert("\(number) \(name)") }
+            if ["socket:", "pipe:", "anon_inode:[eventpoll]"].contains(where: { name.hasPrefix($0) }) {
+                names.insert("\(number) \(name)")
+            }
         }
         return names
     }
@@ -135,7 +137,9 @@ enum OpenDescriptors {
     private static func target(_ path: String) -> String {
         // Safety: readlink writes at most as many bytes as there is room for, and says how many.
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 256) { storage, count in
-            count = unsafe storage.withMemoryRebound(to: CChar.self) { unsafe max(0, readlink(path, $0.baseAddress!, 256)) }
+            count = unsafe storage.withMemoryRebound(to: CChar.self) {
+                unsafe max(0, readlink(path, $0.baseAddress!, 256))
+            }
         }
         return String(decoding: bytes, as: UTF8.self)
     }

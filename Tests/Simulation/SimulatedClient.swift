@@ -35,6 +35,8 @@ final class SimulatedClient {
     private var sentInAll = 0
     private var readInAll = 0
     private var hasFinished = false
+    /// Whether sending met a reset.
+    private var wasReset = false
 
     /// The ticket whose answer comes next.
     private var answering = 0
@@ -171,8 +173,9 @@ final class SimulatedClient {
             return n > 0
         case .wouldBlock: return false
         case .broken, .end:
-            // What came before the break is read first.
+            // What came before the break is read first; reading does not tell it a second time.
             hasFinished = true
+            wasReset = true
             return true
         }
     }
@@ -194,6 +197,7 @@ final class SimulatedClient {
         case .wouldBlock: return false
         case .broken, .end:
             hasFinished = true
+            wasReset = true
             closeTunnel()
             return true
         }
@@ -211,7 +215,7 @@ final class SimulatedClient {
             return true
         case .wouldBlock: return false
         case .end:
-            attempt { try connectionEnded(byReset: false) }
+            attempt { try connectionEnded(byReset: wasReset) }
             return true
         case .broken:
             attempt { try connectionEnded(byReset: true) }
@@ -220,7 +224,9 @@ final class SimulatedClient {
     }
 
     private func attempt(_ body: () throws -> Void) {
-        do { try body() } catch { world.fail("\(name), ticket \(answering < tickets.count ? tickets[answering].id : 0): \(error)") }
+        do { try body() } catch {
+            world.fail("\(name), ticket \(answering < tickets.count ? tickets[answering].id : 0): \(error)")
+        }
     }
 
     private func readMessages() throws {
@@ -248,7 +254,9 @@ final class SimulatedClient {
         if let id = try head.one("x-sim"), id != "\(ticket.id)" {
             throw WireFault("a stranger's answer, of \(id): \(head)")
         }
-        if ticket.expectation == .refusal, head.fields["x-sim"] != nil { throw WireFault("it was not refused: \(head)") }
+        if ticket.expectation == .refusal, head.fields["x-sim"] != nil {
+            throw WireFault("it was not refused: \(head)")
+        }
         script = try head.one("x-attempt").flatMap { Int($0) }.map { ticket.scripts[$0 - 1] }
         if head.status < 200 { return try interimArrived(head, ticket) }
         guard head.says("connection", "close") || ticket.isWholeSent else {
@@ -334,9 +342,14 @@ final class SimulatedClient {
     private func ownAnswerEnded(_ status: Int, _ ticket: Ticket) throws {
         switch ticket.expectation {
         case .own(status): break
-        case .refusal: guard [400, 405, 413, 414, 417, 431, 501, 505, 408].contains(status) else { throw WireFault("refused with \(status)") }
+        case .refusal:
+            guard [400, 405, 413, 414, 417, 431, 501, 505, 408].contains(status) else {
+                throw WireFault("refused with \(status)")
+            }
         case .upstream, .own:
-            guard ticket.excuse != nil else { throw WireFault("an answer of the proxy's own, \(status), without a reason") }
+            guard ticket.excuse != nil else {
+                throw WireFault("an answer of the proxy's own, \(status), without a reason")
+            }
         }
     }
 
@@ -351,7 +364,8 @@ final class SimulatedClient {
             let ticket = tickets[answering]
             if reader.isUntilClose, !byReset { return try answerEnded() }
             guard ticket.excuse != nil || byReset && isLaterExcused else {
-                throw WireFault("cut by \(byReset ? "a reset" : "an end") after \(bodyRead) of \(script?.bodyCount ?? -1)")
+                throw WireFault(
+                    "cut by \(byReset ? "a reset" : "an end") after \(bodyRead) of \(script?.bodyCount ?? -1)")
             }
             ticket.result = .cut
             return

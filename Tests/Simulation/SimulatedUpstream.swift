@@ -195,7 +195,8 @@ final class SimulatedUpstreamConnection {
         guard (head.fields["x-filler"]?.first?.utf8.count ?? 0) == ticket.fillerCount else { throw WireFault("filler") }
         let framing = try head.framing()
         let expected: WireFraming =
-            ticket.body == .none ? ["POST", "PUT", "PATCH"].contains(ticket.method) ? .length(0) : .untilClose : ticket.body
+            ticket.body == .none
+            ? ["POST", "PUT", "PATCH"].contains(ticket.method) ? .length(0) : .untilClose : ticket.body
         guard framing == expected || ticket.body == .length(0) && framing == .untilClose else {
             throw WireFault("framing \(framing), not \(expected)")
         }
@@ -234,7 +235,9 @@ final class SimulatedUpstreamConnection {
         guard bodyRead == ticket.bodyCount, !ticket.isBroken else {
             throw WireFault("\(bodyRead) of \(ticket.bodyCount) bytes look like all")
         }
-        if ticket.hasTrailer, reader.trailers["x-trail"] != ["\(ticket.id)"] { throw WireFault("trailers \(reader.trailers)") }
+        if ticket.hasTrailer, reader.trailers["x-trail"] != ["\(ticket.id)"] {
+            throw WireFault("trailers \(reader.trailers)")
+        }
         isRequestOver = true
         if case .silence = script.fault { return }
         isAnswering = true

@@ -13,13 +13,17 @@ struct SimulationTests {
     /// Plays in a process of its own, since descriptors are counted; two, for two processors.
     @Test("whatever clients, upstreams and time do, each request ends once and nothing is lost, mixed up or left over")
     func evenSeeds() async {
-        let end = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) { Seeds.play(remainder: 0) }
+        let end = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            Seeds.play(remainder: 0)
+        }
         report(end)
     }
 
     @Test("the same with other seeds")
     func oddSeeds() async {
-        let end = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) { Seeds.play(remainder: 1) }
+        let end = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            Seeds.play(remainder: 1)
+        }
         report(end)
     }
 

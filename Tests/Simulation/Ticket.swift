@@ -137,7 +137,9 @@ struct Script {
         let marks = "X-Sim: \(ticket.id)\r\nX-Attempt: \(attempt)\r\n"
         var bytes: [UInt8] = []
         for interim in interims { bytes += Array("HTTP/1.1 \(interim) Soon\r\n\(marks)\r\n".utf8) }
-        if switches { return bytes + Array("HTTP/1.1 101 Yes\r\n\(marks)Connection: Upgrade\r\nUpgrade: sim\r\n\r\n".utf8) }
+        if switches {
+            return bytes + Array("HTTP/1.1 101 Yes\r\n\(marks)Connection: Upgrade\r\nUpgrade: sim\r\n\r\n".utf8)
+        }
         if case .malformed = fault { return bytes + Self.malformed(dice) }
         var head = "HTTP/1.\(isHTTP10 ? 0 : 1) \(status) Such\r\n\(marks)"
         if fillerCount > 0 { head += "X-Filler: \(String(repeating: "f", count: fillerCount))\r\n" }
