@@ -86,9 +86,12 @@ package enum HeadWriter {
         var id: RequestID?
         /// Whether the client's connection ends with this response.
         var closes: Bool
+        /// Whether the client speaks HTTP/1.0, which knows no chunks.
+        var isHTTP10 = false
 
         /// These terms.
-        package init(framing: BodyFraming, id: RequestID?, closes: Bool) {
+        package init(framing: BodyFraming, id: RequestID?, closes: Bool, isHTTP10: Bool = false) {
+            self.isHTTP10 = isHTTP10
             self.framing = framing
             self.id = id
             self.closes = closes
@@ -121,7 +124,7 @@ package enum HeadWriter {
         }
         run.end(bytes, &out)
 
-        appendFraming(head, terms.framing, &out)
+        appendFraming(head, terms, &out)
         if let id = terms.id {
             out.append("X-Request-Id: ")
             id.append(to: &out)
@@ -141,9 +144,9 @@ package enum HeadWriter {
 
     @inline(__always)
     private static func appendFraming(
-        _ head: borrowing ResponseHead, _ framing: BodyFraming, _ out: inout ByteBuffer
+        _ head: borrowing ResponseHead, _ terms: ResponseTerms, _ out: inout ByteBuffer
     ) {
-        switch framing {
+        switch terms.framing {
         case .length(let count): appendContentLength(count, &out)
         case .chunked: out.append("Transfer-Encoding: chunked\r\n")
         case .untilClose: break
@@ -152,7 +155,7 @@ package enum HeadWriter {
             if head.status < 200 || head.status == 204 { break }
             if let count = head.contentLength {
                 appendContentLength(count, &out)
-            } else if head.isChunked, head.status != 304 {
+            } else if head.isChunked, head.status != 304, !terms.isHTTP10 {
                 out.append("Transfer-Encoding: chunked\r\n")
             }
         }

@@ -197,7 +197,7 @@ public enum RequestParser {
     private static func ownHops(_ bytes: Span<UInt8>, _ value: ByteRange) -> Int {
         var hops = 0
         _ = Scan.forEachMember(bytes, value) { member in
-            if Scan.equals(bytes, member, "1.1 hdproxy") { hops &+= 1 }
+            if Scan.equals(bytes, member, "1.1 hdproxy") || Scan.equals(bytes, member, "1.0 hdproxy") { hops &+= 1 }
             return true
         }
         return hops
@@ -230,11 +230,21 @@ public enum RequestParser {
     /// would carry requests past every rule, nor TLS.
     private static func isForeignProtocol(_ bytes: Span<UInt8>, _ value: ByteRange) -> Bool {
         guard !value.isEmpty, value.count <= upgradeBytesMax else { return false }
-        return Scan.forEachMember(bytes, value) { member in
-            !Scan.equals(bytes, member, "h2c") && !Scan.equals(bytes, member, "h2")
-                && !Scan.equals(bytes, ByteRange(Int(member.start), min(member.end, Int(member.start) + 4)), "tls/")
-                && !Scan.equals(bytes, ByteRange(Int(member.start), min(member.end, Int(member.start) + 5)), "http/")
+        var isNamed = false
+        let isForeign = Scan.forEachMember(bytes, value) { member in
+            // protocol-name ["/" protocol-version], both tokens (RFC 9110 §7.8).
+            var end = Int(member.start)
+            while end < member.end, ASCII.isToken(bytes[end]) { end &+= 1 }
+            var at = end
+            if at < member.end, bytes[at] == ASCII.slash { at &+= 1 }
+            while at < member.end, ASCII.isToken(bytes[at]) { at &+= 1 }
+            let name = ByteRange(Int(member.start), end)
+            isNamed = true
+            return at == member.end && !name.isEmpty && !Scan.equals(bytes, name, "h2c")
+                && !Scan.equals(bytes, name, "h2") && !Scan.equals(bytes, name, "tls")
+                && !Scan.equals(bytes, name, "http")
         }
+        return isNamed && isForeign
     }
 }
 

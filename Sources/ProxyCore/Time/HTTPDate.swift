@@ -109,6 +109,8 @@ extension CivilTime {
 
     /// Appends a moment as RFC 3339 spells it; 27 bytes.
     static func append(timestamp wallMicroseconds: Int64, to out: inout ByteBuffer) {
+        // A clock before 1970 is a broken one, and no reason to stop.
+        let wallMicroseconds = max(0, wallMicroseconds)
         let time = CivilTime(unixSeconds: wallMicroseconds / 1_000_000)
         func pad(_ value: Int, _ width: Int) {
             var scale = 1

@@ -143,7 +143,8 @@ import Testing
         directory.endpoints[b].connections = 0
         directory.releaseEndpointIfUnused(b)
         #expect(!directory.endpoints.isUsed(b))
-        // `a` has requests under way, `c` had nothing.
+        // `a` has requests under way, `c` had nothing; whoever was told releases them.
+        for slot in left { directory.releaseEndpointIfUnused(slot) }
         #expect(directory.endpoints.isUsed(a) && directory.endpoints.count == 2)
         directory.endpoints[a].inFlight = 0
         directory.releaseEndpointIfUnused(a)

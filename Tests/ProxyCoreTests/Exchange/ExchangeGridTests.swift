@@ -227,8 +227,8 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | finish keep                   | complete complete
-            stale upstream closed             | cut upstream_reset            | complete complete closes | not yet
-            fresh upstream closed             | cut upstream_reset            | complete complete closes | not yet
+            stale upstream closed             | cut upstream_reset            | complete complete closes
+            fresh upstream closed             | cut upstream_reset            | complete complete closes
             upstream malformed                | cut upstream_malformed        | abandoned complete closes
             upstream malformed, head unsent   | answer upstream_malformed     | complete answered
             request body began                | -                             | =

@@ -257,12 +257,20 @@ final class WireRunner {
         throw WireError("\(title): no such condition: \(condition)")
     }
 
+    private func nominate(_ names: String, in progress: inout BodyProgress) {
+        let text = Array("Connection: \(names)\r\n".utf8)
+        var fields = FieldSection(lines: 1)
+        var at = 0
+        if case .line(let line)? = try? FieldLineParser.next(text.span, at: &at) { _ = fields.append(line) }
+        progress.nominated.note(fields, text.span)
+    }
+
     /// What comes out of the body coder, and whether it says the same as the decoder.
     private func recode(
         _ bytes: [UInt8], step: Int, room: Int, asChunks: Bool, _ wire: WireCase
     ) -> (written: [UInt8], reading: WireReading) {
         var progress = BodyProgress(.chunked, emitsChunks: asChunks)
-        progress.dropsTrailers = wire.given["nominated"] != nil
+        if let names = wire.given["nominated"] { nominate(names, in: &progress) }
         var input = ByteBuffer(capacity: bytes.count + 16)
         var output = ByteBuffer(capacity: room)
         var trailers = FieldSection(lines: wire.linesMax)
