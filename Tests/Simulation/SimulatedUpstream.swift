@@ -200,11 +200,12 @@ final class SimulatedUpstreamConnection {
         guard framing == expected || ticket.body == .length(0) && framing == .untilClose else {
             throw WireFault("framing \(framing), not \(expected)")
         }
-        script = world.script(for: ticket)
+        script = world.script(for: ticket, isReused: served > 0)
         ticket.scripts.append(script)
         attempt = ticket.scripts.count
         guard attempt == 1 || ticket.isIdempotent else { throw WireFault("\(ticket.method) \(id) came again") }
         world.note("\(name) < \(ticket.method) \(id), attempt \(attempt): \(script)")
+        if case .leaves(let byReset) = script.fault { return leave(byReset: byReset) }
         bodyRead = 0
         isRequestOver = false
         out = script.spelled(ticket, attempt: attempt, world.dice)
@@ -296,7 +297,7 @@ final class SimulatedUpstreamConnection {
         guard let ticket else { return }
         switch script.fault {
         case .none: break
-        case .silence: return
+        case .silence, .leaves: return
         case .end, .malformed, .badChunk: return leave(byReset: false)
         case .reset: return leave(byReset: true)
         }

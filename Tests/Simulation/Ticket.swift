@@ -57,6 +57,8 @@ final class Ticket {
     func excuse(_ reason: String) { if excuse == nil { excuse = reason } }
 
     var isWholeSent: Bool { byteCount > 0 && sentCount == byteCount }
+    /// Whether a connection that was closed at the very moment is no reason for another end: the proxy has it whole.
+    var canBeRetried: Bool { isIdempotent && bodyCount < 10_000 }
     var isIdempotent: Bool { !["POST", "PATCH"].contains(method) }
 
     /// Its bytes, and how many of them are the head.
@@ -99,6 +101,8 @@ struct Script {
         case none
         /// It never answers.
         case silence
+        /// It closes its connection, which was idle, at the very moment: with an end, or a reset.
+        case leaves(byReset: Bool)
         /// The answer stops after so many bytes: with an end, or a reset.
         case end(Int)
         case reset(Int)
@@ -128,7 +132,7 @@ struct Script {
     var isWhole: Bool {
         switch fault {
         case .none: true
-        case .silence, .end, .reset, .malformed, .badChunk: false
+        case .silence, .leaves, .end, .reset, .malformed, .badChunk: false
         }
     }
 
@@ -160,7 +164,7 @@ struct Script {
         bytes += Array((head + "\r\n").utf8) + content
         switch fault {
         case .end(let share), .reset(let share): bytes = Array(bytes.prefix(bytes.count * share / 1000))
-        case .none, .silence, .malformed, .badChunk: break
+        case .none, .silence, .leaves, .malformed, .badChunk: break
         }
         if case .excess = ending { bytes += Self.stray(dice) }
         return bytes

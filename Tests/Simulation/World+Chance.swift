@@ -91,7 +91,7 @@ extension World {
     }
 
     /// What an upstream does with a request that has just come.
-    func script(for ticket: Ticket) -> Script {
+    func script(for ticket: Ticket, isReused: Bool) -> Script {
         var script = Script()
         script.isHTTP10 = dice.chance(6)
         script.status = dice.pick([200, 200, 200, 200, 200, 201, 404, 500, 503, 204, 304])
@@ -112,6 +112,11 @@ extension World {
             if case .silence = script.fault { script.isEarly = false }
             if case .badChunk = script.fault { script.hasTrailer = false }
             if !script.isWhole { script.ending = .keep }
+        }
+        if isReused, dice.chance(10), !isCalm || ticket.canBeRetried {
+            script.fault = .leaves(byReset: dice.chance(50))
+            script.isEarly = false
+            script.switches = false
         }
         excuse(ticket, script)
         return script
@@ -151,6 +156,7 @@ extension World {
         }
         switch script.fault {
         case .none: break
+        case .leaves: if !ticket.canBeRetried { ticket.excuse("closed at the very moment") }
         case .silence, .end, .reset, .malformed, .badChunk: ticket.excuse("upstream: \(script.fault)")
         }
     }
