@@ -19,6 +19,7 @@ extension World {
             Endpoint(id: EndpointID("dead\(i)"), address: NetworkAddress(ip: ip, port: UInt16(1 + i)))
         }
         let some = dice.chance(30) ? endpoints + dead.prefix(dice.within(1...2)) : endpoints
+        if some.count > endpoints.count { hadDead = true }
         let host = { (name: String, service: Int) in
             Route(host: .exact(name), action: .forward([WeightedService(service: service)]))
         }
@@ -156,7 +157,8 @@ extension World {
         }
         switch script.fault {
         case .none: break
-        case .leaves: if !ticket.canBeRetried { ticket.excuse("closed at the very moment") }
+        // Attempts may be used up by those where nobody listens.
+        case .leaves: if !ticket.canBeRetried || hadDead { ticket.excuse("closed at the very moment") }
         case .silence, .end, .reset, .malformed, .badChunk: ticket.excuse("upstream: \(script.fault)")
         }
     }

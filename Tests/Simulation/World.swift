@@ -37,6 +37,8 @@ final class World {
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var snapshot = Snapshot()
     var reloadsLeft: Int
+    /// Whether there was an endpoint where nobody listens.
+    var hadDead = false
     let isJumpy: Bool
     let drainsAt: Int
     /// Pipes that were there before.
