@@ -123,6 +123,7 @@ final class World {
         turns += 1
         let count = connections.poller.wait(milliseconds: milliseconds)
         connections.turnBegins(now)
+        connections.closeSpeakingIdleUpstreams(count)
         if count > 0 { note("turn: \(count) events") }
         for i in 0..<count {
             let (token, readiness) = connections.poller.event(i)

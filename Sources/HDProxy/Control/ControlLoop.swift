@@ -139,6 +139,7 @@ struct ControlLoop: ~Copyable {
                 return 1
             }
             isLeaving = true
+            reloadAt = .never
             let drain = reload.settings.drain
             log.write(
                 .info, "draining",

@@ -46,7 +46,8 @@ struct FileWatch: ~Copyable {
         let bits =
             UInt32(IN_CLOSE_WRITE) | UInt32(IN_MOVED_TO) | UInt32(IN_CREATE) | UInt32(IN_DELETE)
             | UInt32(IN_ATTRIB) | UInt32(IN_ONLYDIR)
-        for folder in wanted where folders[folder] == nil {
+        // Again also for those that are watched: a folder may be another one of the same name by now.
+        for folder in wanted {
             // Safety: a NUL-terminated copy of the path for the length of the call.
             let watch = unsafe inotify_add_watch(number, folder, bits)
             if watch >= 0 { folders[folder] = watch }

@@ -76,6 +76,8 @@ package struct ServiceDirectory: ~Copyable {
         for (name, slot) in serviceSlots where !names.contains(name) {
             serviceSlots[name] = nil
             services[slot].isCurrent = false
+            // A request that began with it goes nowhere else any more: those slots may soon be somebody else's.
+            services[slot].members = Table(capacity: 0)
             releaseServiceIfUnused(slot)
         }
         return slots

@@ -46,8 +46,8 @@ struct ClientConnection: ~Copyable {
     var upstream: Int32 = -1
     /// The service of the exchange; -1 for none.
     var service: Int32 = -1
-    /// The endpoint of the latest attempt; -1 for none.
-    var endpoint: Int32 = -1
+    /// The endpoint of the latest attempt, which may be gone since.
+    var endpoint = SlotID.none
     var tried = TriedEndpoints()
     /// Whether it stands among those who never said a word.
     var isNewcomer = true

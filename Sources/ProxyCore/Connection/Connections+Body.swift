@@ -165,9 +165,12 @@ extension Connections {
                 if isBodyTooLarge(c) { return .gone }
                 return readMoreOfChunks(c)
             case .needRoom:
-                guard clients[c].requestOut.isEmpty, !clients[c].exchange.isConnecting else { return .nothing }
-                clients[c].canReplay = false
-                clients[c].requestOut.clear()
+                if clients[c].exchange.isConnecting { return .nothing }
+                // What is there is sent first; then the buffer is free.
+                if clients[c].requestOut.isEmpty {
+                    clients[c].canReplay = false
+                    clients[c].requestOut.clear()
+                }
                 return .moved
             }
         case .none, .untilClose:

@@ -52,8 +52,8 @@ extension Connections {
                 upstream: clients[c].sentAt != .never && clients[c].answeredAt != .never
                     ? clients[c].answeredAt - clients[c].sentAt : nil,
                 attempts: Int(clients[c].exchange.attempts), outcome: clients[c].outcome,
-                endpoint: clients[c].endpoint >= 0 && directory.endpoints.isUsed(clients[c].endpoint)
-                    ? directory.endpoints[clients[c].endpoint].address : nil))
+                endpoint: directory.endpoints.contains(clients[c].endpoint)
+                    ? directory.endpoints[clients[c].endpoint.index].address : nil))
         log.write(clients[c].record, id: clients[c].id, wallMicroseconds: Clock.wallMicroseconds(), at: now)
         buffers.reclaim(&clients[c].record)
     }
@@ -72,7 +72,9 @@ extension Connections {
     /// Closes a connection whose last answer is out.
     private mutating func closeGently(_ c: Int32) {
         // A client that asked for the end, and whose request was read whole, sends nothing that a close could hit.
-        let isQuiet = clients[c].clientCloses && clients[c].input.isEmpty && clients[c].exchange.request == .complete
+        let isQuiet =
+            clients[c].clientCloses && clients[c].input.isEmpty && !clients[c].isReadable
+            && clients[c].exchange.request == .complete
         if clients[c].hasEnded || isQuiet { return closeClient(c) }
         // Whatever comes now is thrown away: bytes that nobody reads would become a reset that overtakes the answer.
         buffers.reclaim(&clients[c].input)
@@ -163,12 +165,18 @@ extension Connections {
     }
 
     private func whatFor(_ c: Int32) -> ClientConnection.Waiting {
+        // Bytes that were taken from one socket and not by the other one.
+        let isHeld = clients[c].pipe >= 0 && pipes.held(clients[c].pipe) > 0
         switch clients[c].exchange.response {
         case .connecting: return clients[c].exchange.request == .receiving ? .requestBody : .upstream
         case .awaiting:
-            if !clients[c].requestOut.isEmpty { return .upstreamReads }
+            if !clients[c].requestOut.isEmpty || (isHeld && clients[c].exchange.request == .receiving) {
+                return .upstreamReads
+            }
             return clients[c].exchange.request == .receiving ? .requestBody : .responseHead
-        case .relaying: return clients[c].responseOut.isEmpty ? .responseBody : .clientReads
+        case .relaying:
+            let isStuck = !clients[c].responseOut.isEmpty || (isHeld && clients[c].exchange.request == .complete)
+            return isStuck ? .clientReads : .responseBody
         case .tunnel: return .tunnel
         case .answered, .complete: return .clientReads
         }

@@ -50,6 +50,7 @@ extension Connections {
             }
         }
         if step == .needMore {
+            if clients[c].phase == .idle, skipEmptyLines(c) { return false }
             clients[c].scanned = Int32(truncatingIfNeeded: clients[c].input.count)
             if clients[c].phase == .idle {
                 leaveIdle(c)
@@ -71,6 +72,17 @@ extension Connections {
             route(c)
         }
         return true
+    }
+
+    /// Drops line ends that some send behind a request; whether there was nothing else. They begin no request, whose
+    /// head would have to follow in time (RFC 9112 §2.2).
+    private func skipEmptyLines(_ c: Int32) -> Bool {
+        let isEmpty = clients[c].input.withReadable { bytes in
+            for i in bytes.indices where bytes[i] != ASCII.cr && bytes[i] != ASCII.lf { return false }
+            return bytes.count & 1 == 0
+        }
+        if isEmpty { clients[c].input.consume(clients[c].input.count) }
+        return isEmpty
     }
 
     /// Whether an incomplete head can have become complete or wrong: another line end has come, or much else. One that
@@ -96,7 +108,7 @@ extension Connections {
         clients[c].status = 0
         clients[c].upstream = -1
         clients[c].service = -1
-        clients[c].endpoint = -1
+        clients[c].endpoint = .none
         clients[c].avoidsPool = false
         clients[c].canReplay = true
         clients[c].prefersJSON = false
@@ -238,7 +250,10 @@ extension Connections {
     /// Rewrites the head for the upstream, with as much of the body as is there, and sends it off.
     private mutating func forward(_ c: Int32, to service: Int32) {
         let framing = requestHead.framing
-        let need = requestHead.byteCount + HeadWriter.requestGrowthMax + Authority.bytesMax * 2
+        // Each line may grow by the space behind its colon.
+        let need =
+            requestHead.byteCount + requestHead.fields.lines.count + HeadWriter.requestGrowthMax
+            + Authority.bytesMax * 2
         if framing == .none, need <= BufferPool.headCapacity {
             buffers.supply(&clients[c].requestOut, .head)
         } else {

@@ -189,7 +189,8 @@ extension Connections {
 
     /// Writes the head at hand, as the client shall see it, into the scratch buffer.
     private mutating func writeResponseHead(_ c: Int32, _ u: Int32, framing: BodyFraming, id: Bool) {
-        let need = responseHead.byteCount + HeadWriter.responseGrowthMax
+        // Each line may grow by the space behind its colon.
+        let need = responseHead.byteCount + responseHead.fields.lines.count + HeadWriter.responseGrowthMax
         if need > headScratch.capacity { headScratch = ByteBuffer(capacity: need) }
         headScratch.clear()
         clients[c].toldClose = id && !clients[c].exchange.keepsClient && responseHead.status != 101
@@ -221,7 +222,8 @@ extension Connections {
         if responseHead.connection.close || responseHead.isHTTP10 || responseHead.framing == .untilClose {
             upstreams[u].mustClose = true
         }
-        upstreams[u].idleSeconds = responseHead.keepAliveSeconds ?? 0
+        // A second or less is no time to be used again; 0 stands for one that says nothing.
+        upstreams[u].idleSeconds = responseHead.keepAliveSeconds.map { max(1, $0) } ?? 0
         // Nothing may follow an answer whose end only the connection's end marks.
         if framing == .untilClose { clients[c].exchange.endsConnection() }
 

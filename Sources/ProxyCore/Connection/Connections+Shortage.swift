@@ -50,7 +50,11 @@ extension Connections {
                 clients[c].outcome = .drained
                 discardUpstream(c)
             }
-            closeClient(c)
+            if clients[c].phase == .exchange, clients[c].exchange.response == .relaying {
+                cutClient(c)
+            } else {
+                closeClient(c)
+            }
         }
         closeAllIdleUpstreams()
         report.counters = counters

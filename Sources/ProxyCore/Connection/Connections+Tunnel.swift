@@ -7,6 +7,7 @@ extension Connections {
         clients[c].answeredAt = now
         clients[c].moved = true
         upstreams[clients[c].upstream].mustClose = true
+        clients[c].canReplay = false
         buffers.reclaim(&clients[c].requestOut)
         counters.openTunnels &+= 1
         // What the client has sent behind its request lies in the input; it was held back until now.

@@ -8,7 +8,7 @@ extension Connections {
         guard let endpoint = directory.pick(service: service, tried: clients[c].tried, random: &random) else {
             return perform(clients[c].exchange.failed(.noEndpoint), c)
         }
-        clients[c].endpoint = endpoint
+        clients[c].endpoint = directory.endpoints.id(endpoint)
         clients[c].tried.insert(endpoint)
         clients[c].exchange.attemptBegan()
         if !clients[c].avoidsPool {
@@ -20,10 +20,11 @@ extension Connections {
 
     /// Joins a connected upstream and a client, and sends the request.
     private mutating func attach(_ u: Int32, _ c: Int32) {
+        // One that was being made counts since it was begun, so that an endpoint that answers nobody looks busy.
+        if upstreams[u].state != .connecting { directory.endpoints[upstreams[u].endpoint].inFlight &+= 1 }
         upstreams[u].client = c
         upstreams[u].state = .active
         clients[c].upstream = u
-        directory.endpoints[upstreams[u].endpoint].inFlight &+= 1
         perform(clients[c].exchange.connected(), c)
     }
 
@@ -32,6 +33,9 @@ extension Connections {
             switch Socket.connecting(to: directory.endpoints[endpoint].address) {
             case .started(let socket): return awaitConnection(c, endpoint, socket)
             case .failed(let failure): return connectFailed(c, failure)
+            case .outOfPorts:
+                // Towards this endpoint alone; an idle connection gives one back, a client's does not.
+                if isLastTry || !closeSomeIdleUpstream() { return connectFailed(c, .unreachable) }
             case .exhausted:
                 counters.exhaustions &+= 1
                 // What is only kept for later gives way to what is wanted now.
@@ -49,6 +53,7 @@ extension Connections {
         let u = id.index
         upstreamTimers.reserve(Int(upstreams.slotCount))
         directory.endpoints[endpoint].connections &+= 1
+        directory.endpoints[endpoint].inFlight &+= 1
         upstreams[u].client = c
         clients[c].upstream = u
         guard poller.add(upstreams[u].socket, Token(.upstream, id)) else {
@@ -118,7 +123,8 @@ extension Connections {
         if u < 0 { return }
         let endpoint = upstreams[u].endpoint
         let isReusable =
-            !upstreams[u].mustClose && !upstreams[u].isEnding && !upstreams[u].refusesBytes
+            !upstreams[u].mustClose && upstreams[u].idleSeconds != 1 && !upstreams[u].isEnding
+            && !upstreams[u].refusesBytes
             && clients[c].exchange.request == .complete && clients[c].requestOut.isEmpty
             && upstreams[u].input.isEmpty && !isDraining && directory.endpoints[endpoint].isCurrent
             && directory.endpoints[endpoint].idleCount < Self.idlePerEndpointMax
@@ -135,7 +141,7 @@ extension Connections {
         let u = clients[c].upstream
         if u < 0 { return }
         clients[c].upstream = -1
-        if upstreams[u].state == .active { directory.endpoints[upstreams[u].endpoint].inFlight &-= 1 }
+        directory.endpoints[upstreams[u].endpoint].inFlight &-= 1
         closeUpstream(u)
     }
 

@@ -189,7 +189,12 @@ public struct Connections: ~Copyable {
         if readiness.isReadable { clients[c].isReadable = true }
         if readiness.isWritable { clients[c].isWritable = true }
         if readiness.isEnding { clients[c].isEnding = true }
-        if readiness.isBroken { return clientBroke(c) }
+        if readiness.isBroken {
+            // Both sides have ended, or it broke: in a tunnel what came before is still to be read, which tells which.
+            guard clients[c].phase == .exchange, clients[c].exchange.response == .tunnel else { return clientBroke(c) }
+            clients[c].isReadable = true
+            clients[c].isEnding = true
+        }
         advance(c)
     }
 
@@ -207,11 +212,23 @@ public struct Connections: ~Copyable {
             if readiness.isBroken { upstreams[u].isReadable = true }
             advance(upstreams[u].client)
         case .connecting: connectingReady(u, readiness)
-        case .idle:
-            // An idle upstream has nothing to say: it closes, or it is confused (RFC 9112 §9.3).
-            guard readiness.isReadable || readiness.isBroken else { return }
-            unpool(u)
-            closeUpstream(u)
+        // It was idle when this was seen, and served an exchange meanwhile: nothing that matters any more.
+        case .idle: break
+        }
+    }
+
+    /// Closes pooled connections of which the poller's latest batch of `count` events tells something: they have nothing
+    /// to say, so they close or are confused (RFC 9112 §9.3), and must not be given to a request of the same batch. Comes
+    /// before all other events.
+    @inline(__always)
+    public mutating func closeSpeakingIdleUpstreams(_ count: Int) {
+        for i in 0..<count {
+            let (token, readiness) = poller.event(i)
+            guard token.kind == .upstream, readiness.isReadable || readiness.isBroken, upstreams.contains(token.slot),
+                upstreams[token.slot.index].state == .idle
+            else { continue }
+            unpool(token.slot.index)
+            closeUpstream(token.slot.index)
         }
     }
 
@@ -229,7 +246,9 @@ public struct Connections: ~Copyable {
     @inline(__always)
     mutating func relay(_ c: Int32) {
         if clients[c].exchange.response == .tunnel { return pumpTunnel(c) }
-        if clients[c].upstream >= 0 || clients[c].exchange.request == .receiving {
+        // Without an upstream only what is at hand can be taken, while one is being connected; after an early answer
+        // that ended the upload, nothing.
+        if clients[c].upstream >= 0 || clients[c].exchange.isConnecting {
             guard pumpRequest(c) else { return }
         }
         guard pumpResponse(c) else { return }

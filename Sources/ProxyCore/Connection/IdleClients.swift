@@ -62,7 +62,7 @@ extension Connections {
         // Those that are just sending something are passed by; more than a few of them is no shortage of idle ones.
         for _ in 0..<8 where c >= 0 {
             let next = clients[c].nextIdle
-            if !clients[c].socket.hasUnreadBytes() {
+            if clients[c].input.isEmpty, !clients[c].socket.hasUnreadBytes() {
                 closeClient(c)
                 return true
             }

@@ -15,7 +15,7 @@ struct PipePool: ~Copyable {
 
     private let entries = Slab<Entry>(capacity: pipesMax) { Entry() }
     private var free: [Int32] = []
-    /// Whether the system once refused; then copying has to do for a while.
+    /// Whether the system refused; then copying has to do until a pipe comes back.
     private var isExhausted = false
 
     deinit { entries.destroy() }
@@ -39,6 +39,7 @@ struct PipePool: ~Copyable {
     /// Gives a pipe back. One that still holds bytes is closed: they must never reach anybody else.
     mutating func give(back index: inout Int32) {
         if index < 0 { return }
+        isExhausted = false
         if entries[index].held > 0 {
             entries.remove(index)
         } else {

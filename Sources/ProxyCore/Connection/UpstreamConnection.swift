@@ -24,7 +24,7 @@ struct UpstreamConnection: ~Copyable {
     var nextIdle: Int32 = -1
     /// Bytes of an incomplete head that need not be looked at again by themselves.
     var scanned: Int32 = 0
-    /// For how long the upstream says that it keeps idle connections.
+    /// For how long the upstream says that it keeps idle connections; 0 where it does not say.
     var idleSeconds: UInt32 = 0
     var state = State.connecting
     /// Whether the socket may hold bytes that were not read, its end included.

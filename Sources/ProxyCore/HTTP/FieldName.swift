@@ -127,7 +127,8 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         }
         let name = recognize(folded.span, ByteRange(0, Int(range.count)))
         switch name {
-        case .other, .userAgent, .accept, .date, .traceparent, .guarded: return .other
+        case .other, .userAgent, .accept, .date, .traceparent: return .other
+        case .guarded: return hasPrefix(folded.span, ByteRange(0, Int(range.count)), "cf-") ? .forged : .other
         default: return .forged
         }
     }

@@ -35,7 +35,7 @@ package struct BodyProgress {
 /// Spells bodies anew.
 package enum BodyCoder {
     /// What recoding came to.
-    package enum Step {
+    package enum Step: Equatable {
         /// Something moved; `body.isEnded` tells the end.
         case moved
         /// What is at hand is a piece of a frame, or of the trailers.
@@ -68,6 +68,7 @@ package enum BodyCoder {
             while true {
                 let view = body.decoder.isInTrailers ? all : all.extracting(0..<min(all.count, limit))
                 let before = at
+                let decoder = body.decoder
                 do throws(Rejection) {
                     switch try body.decoder.next(view, at: &at, trailers: &trailers, limits: limits) {
                     case .data(let range):
@@ -79,11 +80,11 @@ package enum BodyCoder {
                         if view.count == all.count || !body.decoder.isInTrailers { return step }
                     case .end:
                         if body.emitsChunks {
-                            // Each line may grow by the space behind its colon.
+                            // Each line may grow by the space behind its colon. Without room nothing of it was read.
                             guard at &- before &+ trailers.lines.count &+ 8 <= output.writableCount else {
                                 at = before
-                                body.decoder.repeatTrailers()
-                                return .needRoom
+                                body.decoder = decoder
+                                return step == .moved ? .moved : .needRoom
                             }
                             HeadWriter.writeLastChunk(trailers, view, without: body.nominated, into: &output)
                         }

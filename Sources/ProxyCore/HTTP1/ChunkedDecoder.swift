@@ -147,12 +147,6 @@ public struct ChunkedDecoder: Sendable {
     /// Whether what comes next is the trailer section.
     var isInTrailers: Bool { state == .trailers }
 
-    /// Takes the end back, so that the trailers are read again: there was no room to pass them on.
-    mutating func repeatTrailers() {
-        precondition(state == .complete, "only an end can be taken back")
-        state = .trailers
-    }
-
     /// Data bytes that are known to come before anything else does: what may be moved without looking at it.
     public var dataBytesAhead: UInt64 { state == .data ? remaining : 0 }
 

@@ -3,6 +3,9 @@
 
 /// Reads response heads. Stateless, like ``RequestParser``.
 public enum ResponseParser {
+    /// Bytes of a reason phrase, which nobody needs.
+    static let reasonBytesMax = 1024
+
     /// Reads a head from the beginning of `bytes` into `head`, whose ranges then count from there. `method` is that
     /// of the request, on which the framing depends.
     ///
@@ -81,7 +84,7 @@ public enum ResponseParser {
         }
         let reason = bytes[12] == ASCII.space ? 13 : 12
         let end = Scan.firstControl(bytes, from: reason)
-        guard end &- reason <= limits.headerBytes else { throw .headerTooLarge }
+        guard end &- reason <= min(reasonBytesMax, limits.headerBytes) else { throw .headerTooLarge }
         guard end < count else { return .needMore }
         guard bytes[end] == ASCII.cr else { throw bytes[end] == ASCII.lf ? .bareLineEnd : .badStatusLine }
         guard end &+ 1 < count else { return .needMore }

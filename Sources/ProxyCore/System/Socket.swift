@@ -101,7 +101,9 @@ public struct Socket: ~Copyable, Sendable {
         case started(Socket)
         /// The system refused at once.
         case failed(ConnectFailure)
-        /// No descriptor, port or memory is left.
+        /// No local port is left for this address.
+        case outOfPorts
+        /// No descriptor or memory is left.
         case exhausted(Int32)
     }
 
@@ -117,7 +119,8 @@ public struct Socket: ~Copyable, Sendable {
         if result == 0 { return .started(socket) }
         switch errno {
         case EINPROGRESS, EINTR: return .started(socket)
-        case EADDRNOTAVAIL, ENOBUFS, ENOMEM, EAGAIN: return .exhausted(errno)
+        case EADDRNOTAVAIL, EAGAIN: return .outOfPorts
+        case ENOBUFS, ENOMEM: return .exhausted(errno)
         default: return .failed(Self.failure(errno))
         }
     }

@@ -116,7 +116,7 @@ extension Worker {
             case .connection(let socket, let peer): admit(socket, peer, index)
             case .gone: continue
             case .wouldBlock: break accepting
-            case .exhausted: break accepting
+            case .exhausted: if !connections.makeRoom() { break accepting }
             }
         }
         connections.poller.remove(listeners[index].socket.number)

@@ -43,6 +43,7 @@ public struct Worker: ~Copyable {
     private mutating func turn() -> Bool {
         let count = connections.poller.wait(milliseconds: timeout())
         connections.turnBegins(Clock.now())
+        connections.closeSpeakingIdleUpstreams(count)
         for i in 0..<count {
             let (token, readiness) = connections.poller.event(i)
             switch token.kind {
@@ -78,7 +79,14 @@ public struct Worker: ~Copyable {
             switch mail {
             case .adopt(let snapshot, let added, let removed):
                 connections.adopt(snapshot)
-                for listening in added { open(listening) }
+                for listening in added {
+                    // Who has stopped accepting does not begin again.
+                    if let drain, !drain.isAccepting {
+                        _ = Socket(owning: listening.descriptor)
+                    } else {
+                        open(listening)
+                    }
+                }
                 close(removed)
             case .drain(let spec):
                 guard drain == nil else { continue }
