@@ -53,6 +53,9 @@ final class SimulatedUpstream {
         }
     }
 
+    /// Whether a tunnel's last bytes may still be on their way.
+    var isOwed: Bool { connections.contains(where: \.isOwed) }
+
     func closeAll() {
         for connection in connections { connection.close() }
         connections = []
@@ -121,6 +124,8 @@ final class SimulatedUpstreamConnection {
         }
         return moved
     }
+
+    var isOwed: Bool { isTunnel && !hasEnded && ticket?.excuse == nil }
 
     func close() {
         end.reset()

@@ -7,10 +7,6 @@ import Testing
 
 @Suite("Simulation")
 struct SimulationTests {
-    /// Seeds that once failed: what they found is told beside them.
-    private static let oldWounds: [UInt64] = []
-
-    /// Plays in a process of its own, since descriptors are counted; two, for two processors.
     @Test("whatever clients, upstreams and time do, each request ends once and nothing is lost, mixed up or left over")
     func evenSeeds() async {
         let end = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
@@ -36,18 +32,24 @@ struct SimulationTests {
 
 /// The seeds to play.
 enum Seeds {
-    private static let perRun = 400
+    private static let perRun: UInt64 = 300
+    /// Seeds that once failed. 15: a client's last bytes for a tunnel came with its end, and were dropped; 17: a
+    /// connection that had spoken unasked was used again; 954: a body went on after an early answer, whose upstream was
+    /// gone.
+    private static let oldWounds: [UInt64] = [15, 17, 954]
 
     /// Plays those seeds whose remainder by two is `remainder`.
     static func play(remainder: UInt64) {
         let environment = ProcessInfo.processInfo.environment
         let first = environment["HDPROXY_SEED"].flatMap { UInt64($0) }
-        let count = environment["HDPROXY_SEEDS"].flatMap { UInt64($0) } ?? (first == nil ? UInt64(perRun) : 1)
+        let count = environment["HDPROXY_SEEDS"].flatMap { UInt64($0) } ?? (first == nil ? perRun : 1)
         for number in [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGALRM] { signal(number, crashed) }
         // As the program does: splice(2) knows no MSG_NOSIGNAL.
         signal(SIGPIPE, SIG_IGN)
         var failures = 0
-        for seed in (first ?? 1)..<(first ?? 1) + count where seed % 2 == remainder {
+        var seeds = Array((first ?? 1)..<(first ?? 1) + count)
+        if first == nil { seeds += oldWounds.filter { !seeds.contains($0) } }
+        for seed in seeds where seed % 2 == remainder {
             // One play takes milliseconds.
             alarm(60)
             currentSeed.store(seed, ordering: .relaxed)

@@ -214,12 +214,14 @@ final class World {
             clients.removeAll { $0.isOver }
             quiet += 1
             if quiet < 3 { continue }
-            if connections.isEmpty, clients.allSatisfy({ $0.waiting.allSatisfy { $0.excuse != nil } }) { return }
             // The kernel may owe us something still.
-            if quiet < 20, clients.contains(where: { $0.waiting.contains { $0.excuse == nil } }) {
+            let isOwed =
+                clients.contains { $0.waiting.contains { $0.excuse == nil } } || upstreams.contains(where: \.isOwed)
+            if quiet < 20, isOwed {
                 turn(waiting: 25)
                 continue
             }
+            if connections.isEmpty, clients.allSatisfy({ $0.waiting.allSatisfy { $0.excuse != nil } }) { return }
             for client in clients {
                 for ticket in client.waiting.prefix(1) where ticket.excuse == nil {
                     return fail(
