@@ -55,7 +55,10 @@ extension Connections {
             if !clients[c].requestOut.isEmpty { upstreams[u].isWritable = false }
             clients[c].sentAt = now
         case .wouldBlock: upstreams[u].isWritable = false
-        case .end, .broken: upstreamRefuses(u)
+        case .end: upstreamRefuses(u)
+        case .broken:
+            upstreams[u].wasReset = true
+            upstreamRefuses(u)
         }
     }
 

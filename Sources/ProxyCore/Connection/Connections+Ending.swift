@@ -61,8 +61,9 @@ extension Connections {
     /// Part of the response went out and the rest will not: the client has to see that.
     mutating func cutClient(_ c: Int32) {
         // With a length or chunks the missing rest shows; where only the end marks the end it must not look like one.
-        if clients[c].responseBody.framing == .untilClose || !clients[c].responseBody.emitsChunks {
-            clients[c].socket.resetOnClose()
+        switch clients[c].responseBody.framing {
+        case .none, .length: break
+        case .chunked, .untilClose: if !clients[c].responseBody.emitsChunks { clients[c].socket.resetOnClose() }
         }
         closeClient(c)
     }

@@ -354,6 +354,9 @@ extension Connections {
         case .wouldBlock:
             upstreams[u].isReadable = false
             return .nothing
+        case .end where upstreams[u].wasReset:
+            upstreamGone(c)
+            return .gone
         case .end:
             if clients[c].responseBody.emitsChunks { clients[c].responseOut.append("0\r\n\r\n") }
             upstreams[u].mustClose = true

@@ -189,9 +189,9 @@ public struct Connections: ~Copyable {
         if readiness.isReadable { clients[c].isReadable = true }
         if readiness.isWritable { clients[c].isWritable = true }
         if readiness.isEnding { clients[c].isEnding = true }
+        if readiness.isReset { return clientBroke(c) }
         if readiness.isBroken {
-            // Both sides have ended, or it broke: in a tunnel what came before is still to be read, which tells which.
-            guard clients[c].phase == .exchange, clients[c].exchange.response == .tunnel else { return clientBroke(c) }
+            // Both sides have ended; what came before is still to be read.
             clients[c].isReadable = true
             clients[c].isEnding = true
         }

@@ -172,7 +172,11 @@ extension Connections {
         case .wouldBlock:
             upstreams[u].isWritable = false
             return .nothing
-        case .end, .broken:
+        case .end:
+            upstreamRefuses(u)
+            return .nothing
+        case .broken:
+            upstreams[u].wasReset = true
             upstreamRefuses(u)
             return .nothing
         }

@@ -43,6 +43,8 @@ struct UpstreamConnection: ~Copyable {
     var refusesBytes = false
     /// Whether it must not be used again.
     var mustClose = false
+    /// Whether sending met a reset, which reading then does not tell a second time.
+    var wasReset = false
     /// Whether its end was read.
     var hasEnded = false
 

@@ -46,6 +46,8 @@ public struct Readiness: Equatable, Sendable {
     @inline(__always) public var isWritable: Bool { bits & EPOLLOUT.rawValue != 0 }
     /// The peer will send no more.
     @inline(__always) public var isEnding: Bool { bits & EPOLLRDHUP.rawValue != 0 }
+    /// The connection is broken.
+    @inline(__always) public var isReset: Bool { bits & EPOLLERR.rawValue != 0 }
     /// The connection is broken, or closed both ways.
     @inline(__always) public var isBroken: Bool { bits & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 }
 }

@@ -176,7 +176,9 @@ public struct Socket: ~Copyable, Sendable {
             buffer.consume(n)
             return .bytes(n)
         }
-        return n == 0 || failure == EAGAIN || failure == EINTR ? .wouldBlock : .broken
+        if n == 0 || failure == EAGAIN || failure == EINTR { return .wouldBlock }
+        // After its end the peer takes no more (EPIPE), which is no reset.
+        return failure == EPIPE ? .end : .broken
     }
 
     /// Moves bytes that have arrived into a pipe, at most `limit`.
@@ -194,7 +196,8 @@ public struct Socket: ~Copyable, Sendable {
         let n = CLinux.splice(source, nil, target, nil, limit, UInt32(HD_SPLICE_F_MOVE | HD_SPLICE_F_NONBLOCK))
         if n > 0 { return .bytes(n) }
         if n == 0 { return .end }
-        return errno == EAGAIN || errno == EINTR ? .wouldBlock : .broken
+        if errno == EAGAIN || errno == EINTR { return .wouldBlock }
+        return errno == EPIPE ? .end : .broken
     }
 
     // MARK: Ending
