@@ -44,7 +44,8 @@ public enum HostPattern: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// Which paths a rule meets. Paths begin with a slash and are compared byte by byte.
+/// Which paths a rule meets. Paths begin with a slash and are compared element by element, by what they spell once
+/// percent-decoding is done; what travels on is the path as it came.
 public enum PathPattern: Sendable, Hashable, CustomStringConvertible {
     /// Every path.
     case any
