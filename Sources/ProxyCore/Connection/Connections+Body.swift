@@ -123,6 +123,14 @@ extension Connections {
             clients[c].exchange.requestBodyBegan()
             if case .length = clients[c].requestBody.framing { countBody(c, n) }
             return .moved
+        case .wouldBlock, .end, .broken: return bodyStopped(c, transfer)
+        }
+    }
+
+    /// What it means for an exchange that a read of its body brought no bytes.
+    mutating func bodyStopped(_ c: Int32, _ transfer: Transfer) -> Fill {
+        switch transfer {
+        case .bytes: return .moved
         case .wouldBlock:
             clients[c].isReadable = false
             return .nothing
@@ -205,20 +213,12 @@ extension Connections {
             }
         }
         let room = clients[c].input.writableCount
-        switch clients[c].socket.receive(into: &clients[c].input) {
+        let transfer = clients[c].socket.receive(into: &clients[c].input)
+        switch transfer {
         case .bytes(let n):
             if n < room, !clients[c].isEnding { clients[c].isReadable = false }
             return .moved
-        case .wouldBlock:
-            clients[c].isReadable = false
-            return .nothing
-        case .end:
-            clients[c].hasEnded = true
-            perform(clients[c].exchange.clientEnded(), c)
-            return .gone
-        case .broken:
-            clientBroke(c)
-            return .gone
+        case .wouldBlock, .end, .broken: return bodyStopped(c, transfer)
         }
     }
 }

@@ -146,21 +146,10 @@ extension Connections {
             guard clients[c].isReadable else { return .nothing }
             // The body's last bytes are copied: so the body never ends in the pipe, but in the code that ends bodies.
             let limit = Int(min(clients[c].requestBody.remaining &- 1, UInt64(PipePool.capacity)))
-            switch pipes.fill(pipe, from: clients[c].socket, limit: limit) {
-            case .bytes(let n):
-                clients[c].exchange.requestBodyBegan()
-                countBody(c, n)
-            case .wouldBlock:
-                clients[c].isReadable = false
-                return .nothing
-            case .end:
-                clients[c].hasEnded = true
-                perform(clients[c].exchange.clientEnded(), c)
-                return .gone
-            case .broken:
-                clientBroke(c)
-                return .gone
-            }
+            let transfer = pipes.fill(pipe, from: clients[c].socket, limit: limit)
+            guard case .bytes(let n) = transfer else { return bodyStopped(c, transfer) }
+            clients[c].exchange.requestBodyBegan()
+            countBody(c, n)
         }
         guard upstreams[u].isWritable else { return .nothing }
         switch pipes.drain(pipe, into: upstreams[u].socket) {
