@@ -1,12 +1,14 @@
 // Who is on each end? All connections of one worker, client and upstream, and what they share: buffers, timers,
 // tables. Events come in here; `Exchange` says what should happen, and the extensions beside this file do it:
 //
-//     Connections+Request    a head is read, routed, rewritten
-//     Connections+Upstream   an endpoint is chosen, connected, given back
-//     Connections+Body       the request's body moves up
-//     Connections+Response   head and body move down, answers of our own too
-//     Connections+Tunnel     bytes move both ways after a 101
-//     Connections+Ending     exchanges and connections end
+//     Connections+Request       a head is read, routed, rewritten
+//     Connections+Upstream      an endpoint is chosen, connected, given back
+//     Connections+Body          the request's body moves up
+//     Connections+ResponseHead  the answer's head comes and is rewritten
+//     Connections+Response      its body moves down; answers of our own
+//     Connections+Tunnel        bytes move both ways after a 101
+//     Connections+Ending        exchanges and connections end
+//     Connections+Shortage      what goes first when there is not enough
 
 /// All connections of one worker.
 public struct Connections: ~Copyable {
