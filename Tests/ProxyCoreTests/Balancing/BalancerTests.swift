@@ -153,6 +153,17 @@ import Testing
         #expect(directory.endpoints.count == 1, "what is current is not released")
     }
 
+    @Test func aServiceThatIsGoneLeadsNowhereThoughARequestIsStillUnderWay() {
+        var directory = ServiceDirectory()
+        var random = RandomSource(seed: 1)
+        let slot = directory.adopt([Service(name: "x", endpoints: [endpoint("a"), endpoint("b")])]) { _ in }[0]
+        directory.services[slot].inFlight = 1
+        #expect(directory.pick(service: slot, tried: TriedEndpoints(), random: &random) != nil)
+        _ = directory.adopt([]) { _ in }
+        // The slots of its endpoints may be another service's by now.
+        #expect(directory.pick(service: slot, tried: TriedEndpoints(), random: &random) == nil)
+    }
+
     @Test func servicesAreKeptByNameAndReleasedWhenUnused() {
         var directory = ServiceDirectory()
         let first = directory.adopt([Service(name: "x", endpoints: []), Service(name: "y", endpoints: [])]) { _ in }
