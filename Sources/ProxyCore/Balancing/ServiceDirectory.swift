@@ -42,7 +42,7 @@ package struct ServiceDirectory: ~Copyable {
     /// Services, by slot.
     let services = Slab<ServiceRecord>(capacity: 1 << 16) { ServiceRecord() }
     /// Endpoints, by slot.
-    let endpoints = Slab<EndpointLedger>(capacity: 1 << 20) { EndpointLedger() }
+    let endpoints = Slab<EndpointLedger>(capacity: 1 << 17) { EndpointLedger() }
     /// No services.
     package init() {}
 

@@ -20,7 +20,8 @@ public struct SlotID: Equatable, Hashable, Sendable {
     @inline(__always) public var isNone: Bool { index < 0 }
 }
 
-/// Slots for elements of one kind, with stable addresses, grown by chunks and bounded.
+/// Slots for elements of one kind, with stable addresses and a bound. Address space for all of them is taken at once, so
+/// that an element is one addition away; memory follows only as slots are made, some at a time.
 ///
 /// A handle: copies of it name the same slots, and ``destroy()`` frees them. So elements of several slabs, and several
 /// elements of one, can be changed at the same time; an element is never removed while somebody works on it.
@@ -35,45 +36,41 @@ public struct SlotID: Equatable, Hashable, Sendable {
     }
 
     @safe private struct Header: ~Copyable {
-        let chunks: UnsafeMutablePointer<UnsafeMutablePointer<Slot>>
         let capacity: Int32
         let vacant: () -> Element
-        var chunkCount: Int32 = 0
+        var slotCount: Int32 = 0
         var firstFree: Int32 = -1
         var count = 0
     }
 
     private let header: UnsafeMutablePointer<Header>
+    private let slots: UnsafeMutablePointer<Slot>
 
-    private static var chunkBits: Int32 { 8 }
-    private static var chunkSize: Int32 { 1 << chunkBits }
+    /// Slots that are made at a time.
+    private static var chunkSize: Int32 { 256 }
 
     /// A slab for at most `capacity` elements; `vacant` makes what an unused slot holds.
     public init(capacity: Int, vacant: @escaping () -> Element) {
-        let chunkMax = (capacity + Int(Self.chunkSize) - 1) / Int(Self.chunkSize)
+        let chunkMax = max(1, (capacity + Int(Self.chunkSize) - 1) / Int(Self.chunkSize))
+        let whole = Int32(chunkMax) * Self.chunkSize
+        unsafe slots = .allocate(capacity: Int(whole))
         unsafe header = .allocate(capacity: 1)
-        unsafe header.initialize(
-            to: Header(
-                chunks: .allocate(capacity: max(chunkMax, 1)), capacity: Int32(chunkMax) * Self.chunkSize,
-                vacant: vacant))
+        unsafe header.initialize(to: Header(capacity: whole, vacant: vacant))
     }
 
     /// Destroys all elements and frees the slots. No copy of the handle may be used afterwards.
     public func destroy() {
-        // Safety: every slot of a chunk is initialized, and nobody uses the handle any more.
-        for c in 0..<Int(unsafe header.pointee.chunkCount) {
-            unsafe header.pointee.chunks[c].deinitialize(count: Int(Self.chunkSize))
-            unsafe header.pointee.chunks[c].deallocate()
-        }
-        unsafe header.pointee.chunks.deallocate()
+        // Safety: slots below the count are initialized, and nobody uses the handle any more.
+        unsafe slots.deinitialize(count: Int(slotCount))
+        unsafe slots.deallocate()
         unsafe header.deinitialize(count: 1)
         unsafe header.deallocate()
     }
 
     @inline(__always) private func slot(_ index: Int32) -> UnsafeMutablePointer<Slot> {
-        // Safety: the index was checked against the chunks that exist.
+        // Safety: the index was checked against the slots that exist.
         precondition(UInt32(bitPattern: index) < UInt32(bitPattern: slotCount), "no such slot")
-        return unsafe header.pointee.chunks[Int(index &>> Self.chunkBits)] + Int(index & (Self.chunkSize &- 1))
+        return unsafe slots + Int(index)
     }
 
     /// Safety: the element is the slot's first field, so both have one address.
@@ -91,7 +88,7 @@ public struct SlotID: Equatable, Hashable, Sendable {
     public var count: Int { unsafe header.pointee.count }
 
     /// Slots that exist; each index below it may be asked with ``isUsed(_:)``.
-    @inline(__always) public var slotCount: Int32 { unsafe header.pointee.chunkCount &<< Self.chunkBits }
+    @inline(__always) public var slotCount: Int32 { unsafe header.pointee.slotCount }
 
     /// Whether the slot holds an element.
     public func isUsed(_ index: Int32) -> Bool { unsafe slot(index).pointee.isUsed }
@@ -135,17 +132,15 @@ public struct SlotID: Equatable, Hashable, Sendable {
     }
 
     private func addChunk() -> Bool {
-        // Safety: the chunk's slots are initialized before anybody can name them.
+        // Safety: the slots are initialized before anybody can name them.
         let first = slotCount
         guard first < (unsafe header.pointee.capacity) else { return false }
-        let chunk = UnsafeMutablePointer<Slot>.allocate(capacity: Int(Self.chunkSize))
         for i in 0..<Self.chunkSize {
             let next = i + 1 < Self.chunkSize ? first + i + 1 : -1
-            unsafe (chunk + Int(i)).initialize(
+            unsafe (slots + Int(first + i)).initialize(
                 to: Slot(element: header.pointee.vacant(), generation: 0, nextFree: next, isUsed: false))
         }
-        unsafe header.pointee.chunks[Int(header.pointee.chunkCount)] = chunk
-        unsafe header.pointee.chunkCount += 1
+        unsafe header.pointee.slotCount = first + Self.chunkSize
         unsafe header.pointee.firstFree = first
         return true
     }

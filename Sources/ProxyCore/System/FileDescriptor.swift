@@ -33,6 +33,14 @@ public struct FileDescriptor: ~Copyable, Sendable {
     }
 }
 
+/// How many descriptors this process may have.
+func descriptorLimit() -> Int {
+    var limit = rlimit()
+    // Safety: room for one rlimit.
+    let result = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return result == 0 ? Int(clamping: limit.rlim_cur) : 1024
+}
+
 /// A pipe whose ends do not block, for moving bytes between sockets without copying them through our memory.
 public struct Pipe: ~Copyable, Sendable {
     /// The end that is read.

@@ -23,7 +23,7 @@ public struct Worker: ~Copyable {
         self.mailbox = mailbox
         self.cap = cap
         connections = try Connections(
-            snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: 1 << 20, log: log)
+            snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: min(1 << 20, descriptorLimit()), log: log)
         _ = connections.poller.addLevel(mailbox.wake.number, Token(.wake, .none))
         for socket in sockets { open(socket) }
     }
