@@ -224,6 +224,7 @@ public struct Connections: ~Copyable {
     /// before all other events.
     @inline(__always)
     public mutating func closeSpeakingIdleUpstreams(_ count: Int) {
+        if idleUpstreamCount == 0 { return }
         for i in 0..<count {
             let (token, readiness) = poller.event(i)
             guard token.kind == .upstream, readiness.isReadable || readiness.isBroken, upstreams.contains(token.slot),
