@@ -3,7 +3,10 @@
 // There are no package dependencies, by design.
 import PackageDescription
 
-let swift: [SwiftSetting] = [.swiftLanguageMode(.v6), .strictMemorySafety()]
+// An async function that names no actor runs where its caller runs: the control thread stays alone.
+let swift: [SwiftSetting] = [
+    .swiftLanguageMode(.v6), .strictMemorySafety(), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
 
 let package = Package(
     name: "hdproxy",
@@ -24,18 +27,25 @@ let package = Package(
             exclude: ["C"], swiftSettings: swift),
         .target(name: "Discovery", dependencies: ["ProxyCore"], path: "Sources/Discovery", swiftSettings: swift),
         .executableTarget(
-            name: "HDProxy", dependencies: ["ProxyCore", "Discovery"], path: "Sources/HDProxy", swiftSettings: swift),
+            name: "HDProxy", dependencies: ["ProxyCore", "Discovery", "FakeCluster"], path: "Sources/HDProxy",
+            swiftSettings: swift),
+
+        // A Kubernetes API server for the tests, `hdproxy demo --cluster` and `hdproxy-bench discovery`.
+        .target(
+            name: "FakeCluster", dependencies: ["ProxyCore"], path: "Tests/FakeCluster", swiftSettings: swift),
 
         .executableTarget(
-            name: "hdproxy-bench", dependencies: ["ProxyCore", "CLinux"], path: "Benchmarks",
+            name: "hdproxy-bench", dependencies: ["ProxyCore", "CLinux", "Discovery", "FakeCluster"],
+            path: "Benchmarks",
             exclude: ["README.md", "Results"], swiftSettings: swift),
 
         .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore"], swiftSettings: swift),
-        .testTarget(name: "DiscoveryTests", dependencies: ["Discovery"], swiftSettings: swift),
+        .testTarget(name: "DiscoveryTests", dependencies: ["Discovery", "FakeCluster"], swiftSettings: swift),
         .testTarget(name: "HDProxyTests", dependencies: ["HDProxy"], swiftSettings: swift),
         .testTarget(name: "Simulation", dependencies: ["ProxyCore"], path: "Tests/Simulation", swiftSettings: swift),
         .testTarget(
-            name: "EndToEnd", dependencies: ["CLinux", "HDProxy"], path: "Tests/EndToEnd", swiftSettings: swift),
+            name: "EndToEnd", dependencies: ["CLinux", "HDProxy", "FakeCluster"], path: "Tests/EndToEnd",
+            swiftSettings: swift),
         .testTarget(name: "HouseTests", path: "Tests/HouseTests", swiftSettings: swift),
     ]
 )

@@ -3,7 +3,7 @@
 import ProxyCore
 
 /// Endpoints that the configuration names by address.
-public struct StaticEndpoints: EndpointSource {
+public struct StaticEndpoints {
     private let addresses: [String: [NetworkAddress]]
 
     /// The addresses of each service, by its name.

@@ -87,7 +87,12 @@ public struct Readiness: Equatable, Sendable {
         control(EPOLL_CTL_ADD, number, EPOLLIN.rawValue, token)
     }
 
-    /// Takes a listener out for a while, or for good.
+    /// Registers any descriptor, level-triggered, for reading or for writing.
+    public borrowing func add(_ number: Int32, _ token: Token, forWriting: Bool) -> Bool {
+        control(EPOLL_CTL_ADD, number, forWriting ? EPOLLOUT.rawValue : EPOLLIN.rawValue | EPOLLRDHUP.rawValue, token)
+    }
+
+    /// Takes a descriptor out for a while, or for good.
     public borrowing func remove(_ number: Int32) {
         _ = control(EPOLL_CTL_DEL, number, 0, Token(.wake, .none))
     }
