@@ -32,7 +32,7 @@ struct DescriptorTests {
             #expect(try client.hearsAnswer().body == Array("whole".utf8))
 
             for peer in crowd { peer.socket.reset() }
-            let deadline = Deadline.after(.seconds(5))
+            let deadline = Deadline.after(.seconds(20))
             var isServedAgain = false
             while !isServedAgain && deadline > .now {
                 guard let fresh = try? Peer(connectedTo: port) else { continue }

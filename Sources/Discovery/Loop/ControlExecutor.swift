@@ -6,7 +6,7 @@ import ProxyCore
 import Synchronization
 
 /// The executor of ``ControlThread``.
-final class ControlExecutor: SerialExecutor, Sendable {
+final class ControlExecutor: SerialExecutor, TaskExecutor, Sendable {
     private struct Inbox {
         var jobs: [UnownedJob] = []
         var cancelled: [SlotID] = []
@@ -58,7 +58,8 @@ final class ControlExecutor: SerialExecutor, Sendable {
             if jobs.isEmpty { return }
             for job in jobs {
                 // Safety: each job is run once, on the thread that owns this executor.
-                unsafe job.runSynchronously(on: asUnownedSerialExecutor())
+                unsafe job.runSynchronously(
+                    isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
             }
         }
     }

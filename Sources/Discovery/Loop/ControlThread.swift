@@ -37,7 +37,10 @@ public actor ControlThread {
     }
 
     /// Its jobs run where ``run(_:)`` was called.
-    public nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+    public nonisolated var unownedExecutor: UnownedSerialExecutor {
+        // Safety: the executor lives as long as the process.
+        unsafe executor.asUnownedSerialExecutor()
+    }
 
     // MARK: Running
 
@@ -68,10 +71,11 @@ public actor ControlThread {
 
     private static func forever() async { while true { _ = await sleep(until: .never) } }
 
-    /// Starts a task on the control thread. Everything that it and its children await stays there.
+    /// Starts a task on the control thread. Everything that it and its children await stays there: a plain `Task`
+    /// would begin on the pool of threads that the language's runtime keeps, and bring that pool to life.
     @discardableResult
     public nonisolated static func spawn(_ body: @escaping @ControlThread () async -> Void) -> Task<Void, Never> {
-        Task { @ControlThread in await body() }
+        Task(executorPreference: shared.executor) { await body() }
     }
 
     /// Runs `bodies` side by side until all have returned. Cancelling the caller cancels each of them.

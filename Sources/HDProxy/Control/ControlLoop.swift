@@ -1,6 +1,7 @@
-// What keeps the proxy running from its first configuration to its last connection: one thread that waits for
-// signals, changes of the file, and workers that have left.
+// What keeps the proxy running from its first configuration to its last connection: tasks on the control thread, one
+// for each thing that can happen. Signals come in, the file changes, a worker has left; each is straight-line code.
 
+import Discovery
 import Glibc
 import ProxyCore
 
@@ -9,7 +10,7 @@ func runProxy(configurationPath: String, settings: Settings) -> Int32 {
     runProxy(source: .file(configurationPath), settings: settings)
 }
 
-/// Serves the demo's configuration.
+/// Serves a configuration that is part of the program: the demo's.
 func serveDemo(_ text: String) -> Int32 {
     switch SettingsReader.read(Array(text.utf8), file: "demo.json5") {
     case .success(let settings): return runProxy(source: .text, settings: settings)
@@ -20,7 +21,7 @@ func serveDemo(_ text: String) -> Int32 {
 }
 
 /// Where a configuration comes from.
-enum ConfigurationSource {
+enum ConfigurationSource: Sendable {
     /// A file, which may change.
     case file(String)
     /// Text that is part of the program.
@@ -28,29 +29,33 @@ enum ConfigurationSource {
 }
 
 private func runProxy(source: ConfigurationSource, settings: Settings) -> Int32 {
-    do throws(SystemError) {
-        var loop = try ControlLoop(source: source, settings: settings)
-        return loop.run()
-    } catch {
-        writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)
-        return 1
+    ControlThread.run {
+        do throws(SystemError) {
+            return try await ControlLoop(source: source, settings: settings).run()
+        } catch {
+            writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)
+            return 1
+        }
     }
 }
 
-/// The control thread's loop.
-struct ControlLoop: ~Copyable {
+/// The tasks of the control thread, and what they share.
+@ControlThread
+final class ControlLoop {
     /// For how long changes are gathered before the file is read.
     private static let gathering = Instant.Span.milliseconds(100)
 
     private let signals: Signals
     private var watch: FileWatch?
-    private let workers: WorkerPool
+    let workers: WorkerPool
     private let writer: LogWriter
-    private var log: EventLog
-    private var reload: Reload
-    private var reloadAt = Instant.never
-    private var isReloadAsked = false
+    var log: EventLog
+    var reload: Reload
+    private let reloadAsked = Gate()
+    private var isReloadBySignal = false
     private var isLeaving = false
+    private let end = Gate()
+    private var status: Int32 = 0
 
     init(source: ConfigurationSource, settings: Settings) throws(SystemError) {
         // Whatever can fail comes first, so that a half-made loop never has to be taken apart.
@@ -64,9 +69,8 @@ struct ControlLoop: ~Copyable {
         self.writer = writer
         log = EventLog(writer: writer, level: settings.log.level)
         reload = Reload(source: source, settings: settings)
-        watch = Self.watch(source)
-        // The file may have changed since it was read, before anybody watched it.
-        reloadAt = Clock.now() + Self.gathering
+        // Without it SIGHUP still reloads.
+        if case .file(let path) = source { watch = try? FileWatch(path: path) }
         for (listener, address) in zip(settings.listeners, opened.addresses) {
             log.write(.info, "listening", ["listener": .text(listener.name), "address": .text(address.description)])
         }
@@ -78,79 +82,84 @@ struct ControlLoop: ~Copyable {
             ])
     }
 
-    private static func watch(_ source: ConfigurationSource) -> FileWatch? {
-        guard case .file(let path) = source else { return nil }
-        // Without it SIGHUP still reloads.
-        return try? FileWatch(path: path)
-    }
-
-    /// Waits and acts until the process may end; its exit status.
-    mutating func run() -> Int32 {
+    /// Serves until the process may end; its exit status.
+    func run() async -> Int32 {
         releaseStartupPages()
-        while true {
-            waitForSomething()
-            while let signal = signals.next() {
-                if let status = act(on: signal) { return status }
-            }
-            if reloadAt <= Clock.now() {
-                reloadAt = .never
-                reload.run(workers, &log, isAsked: isReloadAsked)
-                isReloadAsked = false
-            }
-            if let report = workers.finalReport() { return leave(report) }
+        ControlThread.spawn { [self] in await followSignals() }
+        ControlThread.spawn { [self] in await followFile() }
+        ControlThread.spawn { [self] in await followReloads() }
+        ControlThread.spawn { [self] in await followWorkers() }
+        // The file may have changed since it was read, before anybody watched it.
+        reloadAsked.open()
+        await end.passed()
+        writer.end()
+        return status
+    }
+
+    private func finish(_ status: Int32) {
+        self.status = status
+        end.open()
+    }
+
+    // MARK: What can happen
+
+    private func followSignals() async {
+        while await ControlThread.readable(signals.number) == .ready {
+            while let signal = signals.next() { act(on: signal) }
         }
     }
 
-    private mutating func waitForSomething() {
-        let ready = Int16(POLLIN)
-        var waits = [
-            pollfd(fd: signals.number, events: ready, revents: 0),
-            pollfd(fd: workers.left.number, events: ready, revents: 0),
-            pollfd(fd: watch?.number ?? -1, events: ready, revents: 0),
-        ]
-        var timeout: Int32 = -1
-        if reloadAt != .never {
-            timeout = Int32(max(0, (reloadAt - Clock.now()).nanoseconds / 1_000_000 + 1))
+    private func act(on signal: Int32) {
+        switch signal {
+        case SIGHUP:
+            isReloadBySignal = true
+            reloadAsked.open()
+        case SIGUSR1: writer.reopen()
+        default:
+            guard !isLeaving else {
+                log.write(.warn, "exit", ["reason": .text("second signal")])
+                return finish(1)
+            }
+            drain(because: signal == SIGINT ? "SIGINT" : "SIGTERM")
         }
-        // Safety: as many as are said.
-        _ = unsafe poll(&waits, nfds_t(waits.count), timeout)
-        if waits[2].revents != 0 {
+    }
+
+    private func drain(because reason: String) {
+        isLeaving = true
+        let drain = reload.settings.drain
+        log.write(.info, "draining", ["signal": .text(reason), "timeout": .text("\(drain.timeout)")])
+        workers.drain(drain)
+    }
+
+    private func followFile() async {
+        guard watch != nil else { return }
+        while await ControlThread.readable(watch?.number ?? -1) == .ready {
             watch?.clear()
-            if !isLeaving { scheduleReload() }
+            reloadAsked.open()
         }
     }
 
     /// Changes and signals that come close together are one reload.
-    private mutating func scheduleReload() {
-        if reloadAt == .never { reloadAt = Clock.now() + Self.gathering }
+    private func followReloads() async {
+        while true {
+            await reloadAsked.passed()
+            _ = await ControlThread.sleep(until: Clock.now() + Self.gathering)
+            reloadAsked.close()
+            if isLeaving { return }
+            let isAsked = isReloadBySignal
+            isReloadBySignal = false
+            reload.run(workers, &log, isAsked: isAsked)
+        }
     }
 
-    private mutating func act(on signal: Int32) -> Int32? {
-        switch signal {
-        case SIGHUP:
-            if isLeaving { break }
-            isReloadAsked = true
-            scheduleReload()
-        case SIGUSR1: writer.reopen()
-        default:
-            if isLeaving {
-                log.write(.warn, "exit", ["reason": .text("second signal")])
-                writer.end()
-                return 1
-            }
-            isLeaving = true
-            reloadAt = .never
-            let drain = reload.settings.drain
-            log.write(
-                .info, "draining",
-                ["signal": .text(signal == SIGINT ? "SIGINT" : "SIGTERM"), "timeout": .text("\(drain.timeout)")])
-            workers.drain(drain)
+    private func followWorkers() async {
+        while await ControlThread.readable(workers.left.number) == .ready {
+            if let report = workers.finalReport() { return leave(report) }
         }
-        return nil
     }
 
     /// All workers have left.
-    private func leave(_ report: WorkerReport) -> Int32 {
+    private func leave(_ report: WorkerReport) {
         let counters = report.counters
         log.write(
             report.cutExchanges > 0 ? .warn : .info, "stopped",
@@ -160,7 +169,6 @@ struct ControlLoop: ~Copyable {
                 "rejected": .count(Int(clamping: counters.rejected)),
                 "cut_requests": .count(report.cutExchanges), "cut_tunnels": .count(report.cutTunnels),
             ])
-        writer.end()
-        return report.cutExchanges > 0 ? 1 : 0
+        finish(report.cutExchanges > 0 ? 1 : 0)
     }
 }

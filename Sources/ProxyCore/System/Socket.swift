@@ -36,9 +36,16 @@ public struct Socket: ~Copyable, Sendable {
 
     // MARK: Listening
 
-    /// A socket that listens on `address`, beside others of this user on the same port (SO_REUSEPORT). `[::]` takes
-    /// IPv4 too, any other IPv6 address does not.
-    public static func listening(on address: NetworkAddress, backlog: Int32 = 4096) throws(SystemError) -> Socket {
+    /// A socket that listens on `address`; see ``bound(to:)``.
+    public static func listening(on address: NetworkAddress) throws(SystemError) -> Socket {
+        let socket = try bound(to: address)
+        try socket.listen()
+        return socket
+    }
+
+    /// A socket that has `address`, beside others of this user on the same port (SO_REUSEPORT), and does not listen yet:
+    /// who connects goes to the others. `[::]` takes IPv4 too, any other IPv6 address does not.
+    public static func bound(to address: NetworkAddress) throws(SystemError) -> Socket {
         let doing = "listening on \(address)"
         let family = address.ip.isIPv4 ? AF_INET : AF_INET6
         let number = Glibc.socket(family, flags, 0)
@@ -55,8 +62,13 @@ public struct Socket: ~Copyable, Sendable {
         // Safety: the address lives for the length of the call.
         let bound = unsafe address.withSocketAddress { pointer, length in unsafe Glibc.bind(number, pointer, length) }
         guard bound == 0 else { throw SystemError("bind", doing: doing) }
-        guard Glibc.listen(number, backlog) == 0 else { throw SystemError("listen", doing: doing) }
         return socket
+    }
+
+    /// Listens from now on.
+    public borrowing func listen() throws(SystemError) {
+        // More than the system allows (net.core.somaxconn) is cut to that.
+        guard Glibc.listen(number, 4096) == 0 else { throw SystemError("listen", doing: "listening") }
     }
 
     /// What accepting came to.
