@@ -86,8 +86,8 @@ enum RedirectText {
     }
 
     /// What is wrong with `host` or `host:port`, or nil.
-    private static func checkAuthority(_ text: String) -> Refusal? {
-        if text.contains("@") { return "user names in a URL are not for redirects" }
+    static func checkAuthority(_ text: String) -> Refusal? {
+        if text.contains("@") { return "user names have no place in this URL" }
         var host = text
         if let colon = text.lastIndex(of: ":"), !text.hasSuffix("]") {
             let port = text[text.index(after: colon)...]

@@ -15,19 +15,9 @@ indirect enum LaterKey: Sendable {
         ("certificates", .list(.object([("certificate", .value), ("key", .value)]))), ("clientCA", .value),
         ("clientAuth", .value), ("minimumVersion", .value),
     ])
-    static let admin = LaterKey.object([("address", .value), ("socket", .value)])
-    static let discovery = LaterKey.object([
-        (
-            "kubernetes",
-            .object([("server", .value), ("tokenFile", .value), ("caFile", .value), ("kubeconfig", .value)])
-        ),
-        ("dns", .object([("servers", .list(.value))])), ("stateDirectory", .value),
-    ])
     static let handoff = LaterKey.object([("socket", .value), ("confirm", .value)])
     static let tracing = LaterKey.object([("endpoint", .value), ("tokenFile", .value), ("sample", .value)])
 
-    static let serviceKubernetes = LaterKey.object([("namespace", .value), ("service", .value), ("port", .value)])
-    static let serviceDNS = LaterKey.object([("name", .value), ("port", .value)])
     static let health = LaterKey.object([
         ("path", .value), ("interval", .value), ("timeout", .value), ("healthyAfter", .value),
         ("unhealthyAfter", .value), ("expectStatus", .value),

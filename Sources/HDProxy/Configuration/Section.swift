@@ -60,6 +60,14 @@ struct Item {
         return value
     }
 
+    /// An absolute path, or the one word that stands for something else.
+    func absolutePath(_ allowed: String, orWord word: String? = nil) -> String? {
+        guard let text = string(allowed) else { return nil }
+        if text == word || (text.hasPrefix("/") && !text.utf8.contains(0)) { return text }
+        report("\(shown) is not an absolute path", allowed)
+        return nil
+    }
+
     /// One of these words.
     func choice(_ words: [String]) -> String? {
         let allowed = words.map(JSON5Writer.quoted).joined(separator: " or ")

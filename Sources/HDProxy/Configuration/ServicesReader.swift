@@ -1,5 +1,6 @@
 // `services`: named groups of endpoints and how to treat them.
 
+import Discovery
 import ProxyCore
 
 /// Reads `services`.
@@ -31,25 +32,39 @@ enum ServicesReader {
         ]
         guard let section = item.section(known) else { return nil }
         var service = ServiceSettings(name: name)
-        section.refuseLater("kubernetes", .serviceKubernetes)
-        section.refuseLater("dns", .serviceDNS)
         section.refuseLater("health", .health)
         section.refuseLater("identity", .identity)
         section.refuseLater("outlier", .outlier)
         section.refuseLater("retry", .retry)
         readChoice(section, "prefer", ["none", "zone", "node"])
         readChoice(section, "balance", ["leastRequest", "roundRobin"])
-        if let endpoints = section["endpoints"] {
-            service.endpoints = readEndpoints(endpoints)
-        } else if section["kubernetes"] == nil, section["dns"] == nil {
-            item.report("it has no endpoints", "endpoints: [ \"10.0.0.1:8000\" ]")
-        }
+        readWitnesses(section, &service)
         if let timeouts = section["timeouts"]?.section(["connect", "response", "idle"]) {
             timeouts.set(&service.connectTimeout, "connect")
             timeouts.set(&service.responseTimeout, "response")
             timeouts.set(&service.idleTimeout, "idle")
         }
         return service
+    }
+
+    /// Where its endpoints come from: fixed addresses, or whoever knows them.
+    private static func readWitnesses(_ section: Section, _ service: inout ServiceSettings) {
+        if let kubernetes = section["kubernetes"] { service.kubernetes = WitnessReader.kubernetes(kubernetes) }
+        if let dns = section["dns"] { service.dns = WitnessReader.dns(dns) }
+        guard let endpoints = section["endpoints"] else {
+            if section["kubernetes"] == nil, section["dns"] == nil {
+                section.item.report(
+                    "nothing says where its endpoints are",
+                    "kubernetes: { … }, dns: { … } or both, or endpoints: [ \"10.0.0.1:8000\" ]")
+            }
+            return
+        }
+        service.endpoints = readEndpoints(endpoints)
+        for other in ["kubernetes", "dns"] where section[other] != nil {
+            endpoints.report(
+                "`\(other)` stands beside it",
+                "fixed addresses alone, or kubernetes and dns; a route can share requests out among several services")
+        }
     }
 
     /// A word of which only the first one is supported yet.
@@ -60,7 +75,7 @@ enum ServicesReader {
 
     private static func readEndpoints(_ item: Item) -> [NetworkAddress] {
         let allowed =
-            "an IP address and a port, as in \"10.0.0.1:8000\" or \"[fd00::1]:8000\" (names are not supported yet)"
+            "an IP address and a port, as in \"10.0.0.1:8000\" or \"[fd00::1]:8000\" (for a name there is dns)"
         guard let items = item.list("a list of addresses: \(allowed)") else { return [] }
         if items.isEmpty { item.report("it is empty", "at least one address: \(allowed)") }
         var addresses: [(address: NetworkAddress, path: String)] = []

@@ -1,17 +1,28 @@
-// From what is configured to what is served: names become indices, and the witness of each service is asked where it
-// lives. Today the only witness is the configuration itself.
+// From what is configured to what is served: names become indices, and each service gets the endpoints that discovery
+// found for it.
 
 import Discovery
 import ProxyCore
 
 extension Settings {
-    /// What workers serve from generation `generation` on.
+    /// What discovery is asked for, service by service.
+    var serviceSpecs: [ServiceSpec] {
+        services.map { ServiceSpec(name: $0.name, addresses: $0.endpoints, kubernetes: $0.kubernetes, dns: $0.dns) }
+    }
+
+    /// What workers serve from generation `generation` on when nothing but the file is asked: services that have to be
+    /// discovered have no endpoints.
     func snapshot(generation: UInt64) -> Snapshot {
         let witness = StaticEndpoints(
             Dictionary(uniqueKeysWithValues: services.map { ($0.name, $0.endpoints) }))
+        return snapshot(generation: generation) { witness.endpoints(of: $0) }
+    }
+
+    /// What workers serve from generation `generation` on; `endpoints` tells those of each service, by its name.
+    func snapshot(generation: UInt64, endpoints: (String) -> [Endpoint]) -> Snapshot {
         let services = services.map { service in
             Service(
-                name: service.name, endpoints: witness.endpoints(of: service.name),
+                name: service.name, endpoints: endpoints(service.name),
                 connectTimeout: service.connectTimeout, responseTimeout: service.responseTimeout,
                 idleTimeout: service.idleTimeout)
         }

@@ -1,6 +1,7 @@
 // The effective configuration, every default spelled out: what `check --print` writes. Reading it again gives the same
 // settings.
 
+import Discovery
 import ProxyCore
 
 extension Settings {
@@ -17,8 +18,10 @@ extension Settings {
                         .members([("name", .string(listener.name)), ("address", .string(listener.address.description))])
                     })
             ),
+            ("admin", admin.tree),
             ("trustedProxies", .list([])),
             ("originLockdown", .bool(false)),
+            ("discovery", discovery.tree),
             ("services", .members(services.map { ($0.name, $0.tree) })),
             ("routes", .list(routes.map(\.tree))),
             (
@@ -53,21 +56,79 @@ extension Settings {
     }
 }
 
-extension ServiceSettings {
+extension AdminSettings {
     fileprivate var tree: JSON5Value {
         .members([
-            ("endpoints", .list(endpoints.map { .string($0.description) })),
-            ("prefer", .string("none")),
-            ("balance", .string("leastRequest")),
-            (
-                "timeouts",
-                .members([
-                    ("connect", .duration(connectTimeout)),
-                    ("response", .duration(responseTimeout)),
-                    ("idle", .duration(idleTimeout)),
-                ])
-            ),
+            ("address", .string(address?.description ?? "")), ("socket", .string(socket ?? "")),
         ])
+    }
+}
+
+extension DiscoverySettings {
+    fileprivate var tree: JSON5Value {
+        .members([
+            ("kubernetes", cluster.tree),
+            ("dns", .members([("servers", .list(dnsServers.map { .string($0.description) }))])),
+            ("stateDirectory", .string(stateDirectory ?? "")),
+            ("staleAfter", .duration(staleAfter)),
+        ])
+    }
+}
+
+extension DiscoverySettings.Cluster {
+    fileprivate var tree: JSON5Value {
+        switch self {
+        case .inCluster: .members([])
+        case .kubeconfig(let file): .members([("kubeconfig", .string(file))])
+        case .server(let server, let caFile, let tokenFile):
+            .members(
+                [("server", .string(server))] + (tokenFile.map { [("tokenFile", .string($0))] } ?? [])
+                    + (caFile.map { [("caFile", .string($0))] } ?? []))
+        }
+    }
+}
+
+extension ServiceSettings {
+    /// Where its endpoints come from.
+    private var witnesses: [(String, JSON5Value)] {
+        var members: [(String, JSON5Value)] = []
+        if let kubernetes {
+            let port: JSON5Value =
+                switch kubernetes.port {
+                case .name(let name): .string(name)
+                case .number(let number): .whole(Int(number))
+                }
+            members.append(
+                (
+                    "kubernetes",
+                    .members([
+                        ("namespace", .string(kubernetes.namespace)), ("service", .string(kubernetes.service)),
+                        ("port", port),
+                    ])
+                ))
+        }
+        if let dns {
+            let port = dns.port.map { [("port", JSON5Value.whole(Int($0)))] } ?? []
+            members.append(("dns", .members([("name", .string(dns.name))] + port)))
+        }
+        if !endpoints.isEmpty { members.append(("endpoints", .list(endpoints.map { .string($0.description) }))) }
+        return members
+    }
+
+    fileprivate var tree: JSON5Value {
+        .members(
+            witnesses + [
+                ("prefer", .string("none")),
+                ("balance", .string("leastRequest")),
+                (
+                    "timeouts",
+                    .members([
+                        ("connect", .duration(connectTimeout)),
+                        ("response", .duration(responseTimeout)),
+                        ("idle", .duration(idleTimeout)),
+                    ])
+                ),
+            ])
     }
 }
 

@@ -1,5 +1,6 @@
 // What is this process told to do? The whole configuration as typed values, validated, every default filled in.
 
+import Discovery
 import ProxyCore
 
 /// A valid configuration.
@@ -8,6 +9,10 @@ struct Settings: Equatable, Sendable {
     var workers = 0
     /// Where we accept.
     var listeners: [ListenerSpec] = []
+    /// Where the process tells how it is.
+    var admin = AdminSettings()
+    /// Whom discovery asks.
+    var discovery = DiscoverySettings()
     /// The services, in the order of the file.
     var services: [ServiceSettings] = []
     /// The rules, in the order of the file.
@@ -20,12 +25,39 @@ struct Settings: Equatable, Sendable {
     var log = LogSettings()
 }
 
+/// `admin`: where the process tells how it is.
+struct AdminSettings: Equatable, Sendable {
+    /// The TCP listener; nil: none.
+    var address: NetworkAddress? = AdminSettings.defaultAddress
+    /// The path of the Unix socket, `%p` in it for the process id; nil: none.
+    var socket: String? = AdminSettings.defaultSocket
+    /// Whether the file names the address. One that it does not name may be missing: the process starts without it.
+    var isAddressWritten = false
+    /// Whether the file names the socket, likewise.
+    var isSocketWritten = false
+
+    /// 127.0.0.1:9090.
+    static let defaultAddress = NetworkAddress(ip: IPAddress(v4: 0x7F00_0001), port: 9090)
+    /// Where the command line looks first.
+    static let defaultSocket = "/run/hdproxy/admin.sock"
+
+    /// The socket's path in the process `id`.
+    func socketPath(process id: Int32) -> String? { socket?.replacing("%p", with: String(id)) }
+
+    /// Whether the same is served; who named it does not matter.
+    static func == (a: Self, b: Self) -> Bool { a.address == b.address && a.socket == b.socket }
+}
+
 /// A service as it is configured.
 struct ServiceSettings: Equatable, Sendable {
     /// Its key.
     var name: String
-    /// Its configured addresses.
+    /// Its configured addresses; empty where it is discovered.
     var endpoints: [NetworkAddress] = []
+    /// The Kubernetes Service behind it.
+    var kubernetes: KubernetesReference?
+    /// The DNS name behind it.
+    var dns: DNSReference?
     /// How long a connect may take.
     var connectTimeout: Duration = .seconds(1)
     /// To the first byte of a response.

@@ -44,6 +44,8 @@ struct SettingsReader {
         if let routes = top.required("routes", "a list of routes") {
             settings.routes = RoutesReader.read(routes, services: serviceNames)
         }
+        if let admin = top["admin"] { settings.admin = AdminReader.read(admin, listeners: settings.listeners) }
+        if let discovery = top["discovery"] { settings.discovery = DiscoveryReader.read(discovery) }
         if let timeouts = top["timeouts"] { readTimeouts(timeouts) }
         if let limits = top["limits"] { readLimits(limits) }
         if let drain = top["drain"] { readDrain(drain) }
@@ -52,10 +54,8 @@ struct SettingsReader {
     }
 
     private func refuseLater(_ top: Section) {
-        top.refuseLater("admin", .admin)
         top.refuseLater("trustedProxies", .list(.value), unless: { $0 == .array([]) }, or: "[]")
         top.refuseLater("originLockdown", .value, unless: { $0 == .bool(false) }, or: "false")
-        top.refuseLater("discovery", .discovery, unless: { $0 == .object([]) }, or: "{}")
         top.refuseLater("tracing", .tracing)
         let isOff = { (value: JSON5Value) in
             guard case .object(let members) = value else { return false }
@@ -100,12 +100,7 @@ struct SettingsReader {
             settings.log.level = LogSettings.Level(rawValue: level) ?? settings.log.level
         }
         let allowed = "\"-\" for standard output, or an absolute path"
-        guard let item = log["file"], let file = item.string(allowed) else { return }
-        if file == "-" || (file.hasPrefix("/") && !file.utf8.contains(0)) {
-            settings.log.file = file
-        } else {
-            item.report("\(item.shown) is not an absolute path", allowed)
-        }
+        if let file = log["file"]?.absolutePath(allowed, orWord: "-") { settings.log.file = file }
     }
 }
 

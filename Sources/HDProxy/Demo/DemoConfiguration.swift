@@ -12,10 +12,14 @@ let demoConfiguration = #"""
     //
     // And ask where a request would go, without sending it:
     //   hdproxy explain --config Config/demo.json5 http://api.myhoneydue.com:8080/
+    //   hdproxy explain --admin http://127.0.0.1:9090 http://api.myhoneydue.com:8080/
     {
       listeners: [
         { name: "http", address: "127.0.0.1:8080" },
       ],
+
+      // How it is: http://127.0.0.1:9090/ in a browser, or `hdproxy status`. No Unix socket: a demo leaves no files behind.
+      admin: { address: "127.0.0.1:9090", socket: "" },
 
       services: {
         // Three of a kind: of two random ones the less busy gets the next request.

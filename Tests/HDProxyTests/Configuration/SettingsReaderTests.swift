@@ -39,7 +39,7 @@ private func listeners(_ listeners: String) -> String {
         "bytes as a whole number, or in quotes with B, kB, MB, GB, KiB, MiB or GiB, as in \"64KiB\""
     private static let listen = "an IP address and a port, as in \"[::]:80\" (IPv4, too) or \"127.0.0.1:8080\""
     private static let connect =
-        "an IP address and a port, as in \"10.0.0.1:8000\" or \"[fd00::1]:8000\" (names are not supported yet)"
+        "an IP address and a port, as in \"10.0.0.1:8000\" or \"[fd00::1]:8000\" (for a name there is dns)"
     private static let host =
         "a host name, *.example.com for exactly one label, an IPv6 address in brackets, or *"
     private static let path =
@@ -121,15 +121,11 @@ private func listeners(_ listeners: String) -> String {
 
     @Test func whatComesLaterIsRefusedUnlessItAsksForNothing() {
         let later = [
-            (top("admin: { address: \"127.0.0.1:9090\" }"), "f:1:10: admin", ""),
             (top("trustedProxies: [\"cloudflare\"]"), "f:1:19: trustedProxies", ", or write []"),
             (top("originLockdown: true"), "f:1:19: originLockdown", ", or write false"),
-            (top("discovery: { dns: {} }"), "f:1:14: discovery", ", or write {}"),
             (top("tracing: {}"), "f:1:12: tracing", ""),
             (top("handoff: {}"), "f:1:12: handoff", ", or write { socket: \"\" }"),
             (top("log: { format: \"text\" }"), "f:1:18: log.format", ", or write \"json\""),
-            (service("dns: { name: \"a\", port: 1 }"), "f:1:27: services.api.dns", ""),
-            (service("kubernetes: {}"), "f:1:34: services.api.kubernetes", ""),
             (service("endpoints: [\"10.0.0.1:80\"], health: {}"), "f:1:58: services.api.health", ""),
             (service("endpoints: [\"10.0.0.1:80\"], identity: {}"), "f:1:60: services.api.identity", ""),
             (service("endpoints: [\"10.0.0.1:80\"], outlier: {}"), "f:1:59: services.api.outlier", ""),
@@ -176,8 +172,9 @@ private func listeners(_ listeners: String) -> String {
               admin: { address: "127.0.0.1:9090", socket: "/run/hdproxy/admin.sock" },
               trustedProxies: [ "cloudflare", "10.42.0.0/16" ],
               originLockdown: false,
-              discovery: { kubernetes: { server: "s", tokenFile: "t", caFile: "c", kubeconfig: "k" },
-                           dns: { servers: [ "10.43.0.10:53" ] }, stateDirectory: "/var/lib/hdproxy" },
+              discovery: { kubernetes: { server: "https://10.0.0.1:6443", tokenFile: "/t", caFile: "/c" },
+                           dns: { servers: [ "10.43.0.10:53" ] }, stateDirectory: "/var/lib/hdproxy",
+                           staleAfter: "60s" },
               services: {
                 api: { kubernetes: { namespace: "n", service: "api", port: "http" }, dns: { name: "api", port: 8000 },
                        prefer: "none", balance: "leastRequest",
@@ -200,8 +197,8 @@ private func listeners(_ listeners: String) -> String {
               tracing: { endpoint: "https://t/v1/traces", tokenFile: "f", sample: 0.01 } }
             """
         let later = [
-            "listeners[1].tls", "admin", "trustedProxies", "discovery", "services.api.kubernetes", "services.api.dns",
-            "services.api.health", "services.api.identity", "services.api.outlier", "services.api.retry",
+            "listeners[1].tls", "trustedProxies", "services.api.health", "services.api.identity",
+            "services.api.outlier", "services.api.retry",
             "routes[0].middlewares", "handoff", "tracing",
         ]
         guard case .failure(let found) = SettingsReader.read(Array(text.utf8), file: "f") else {
@@ -240,7 +237,13 @@ private func listeners(_ listeners: String) -> String {
                 ["f:1:65: listeners[1].address: listeners[0] has this address, too; an address of its own"]
             ),
             (listeners("{ name: \"a\", address: \"1.2.3.4:0\" }, { name: \"b\", address: \"1.2.3.4:0\" }"), []),
-            (service(""), ["f:1:20: services.api: it has no endpoints; endpoints: [ \"10.0.0.1:8000\" ]"]),
+            (
+                service(""),
+                [
+                    "f:1:20: services.api: nothing says where its endpoints are; "
+                        + "kubernetes: { … }, dns: { … } or both, or endpoints: [ \"10.0.0.1:8000\" ]"
+                ]
+            ),
             (
                 service("endpoints: []"),
                 ["f:1:33: services.api.endpoints: it is empty; at least one address: \(Self.connect)"]
