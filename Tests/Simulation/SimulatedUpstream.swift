@@ -44,7 +44,8 @@ final class SimulatedUpstream {
         case .connection(let socket, _):
             accepted += 1
             let end = LoopbackEnd(owning: socket.release())
-            connections.append(SimulatedUpstreamConnection(name: "\(name).\(accepted)", end: end, world: world))
+            connections.append(
+                SimulatedUpstreamConnection(name: "\(name).\(accepted)", of: name, end: end, world: world))
             world.note("\(name).\(accepted) is accepted")
             return true
         case .wouldBlock: return false
@@ -68,6 +69,7 @@ final class SimulatedUpstream {
 /// A connection that an upstream accepted.
 final class SimulatedUpstreamConnection {
     private let name: String
+    private let upstream: String
     private let end: LoopbackEnd
     private unowned let world: World
     private let readsSlowly: Bool
@@ -93,8 +95,9 @@ final class SimulatedUpstreamConnection {
     private var hasFinished = false
     private(set) var isOver = false
 
-    init(name: String, end: LoopbackEnd, world: World) {
+    init(name: String, of upstream: String, end: LoopbackEnd, world: World) {
         self.name = name
+        self.upstream = upstream
         self.end = end
         self.world = world
         readsSlowly = world.dice.chance(20)
@@ -204,6 +207,9 @@ final class SimulatedUpstreamConnection {
             ? ["POST", "PUT", "PATCH"].contains(ticket.method) ? .length(0) : .untilClose : ticket.body
         guard framing == expected || ticket.body == .length(0) && framing == .untilClose else {
             throw WireFault("framing \(framing), not \(expected)")
+        }
+        if let before = world.sentBeforeLeaving["\(ticket.host) \(upstream)"], !before.contains(id) {
+            throw WireFault("\(id) was begun after \(upstream) had left \(ticket.host)")
         }
         script = world.script(for: ticket, isReused: served > 0)
         ticket.scripts.append(script)

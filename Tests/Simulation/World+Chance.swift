@@ -23,6 +23,8 @@ extension World {
         let host = { (name: String, service: Int) in
             Route(host: .exact(name), action: .forward([WeightedService(service: service)]))
         }
+        readMail()
+        let before = snapshot.services
         snapshot = Snapshot(
             generation: snapshot.generation + 1,
             services: [
@@ -36,6 +38,58 @@ extension World {
                     action: .redirect(Redirect(location: "http://main.test", status: 308, appendsPath: true))),
             ])
         connections.adopt(snapshot)
+        for service in snapshot.services {
+            noteComingAndGoing(
+                service.name, before.first { $0.name == service.name }?.endpoints ?? [], service.endpoints)
+        }
+        farewells = gatherFarewells()
+    }
+
+    /// Endpoints of a service come and go without a new snapshot, and other ones may live at the same addresses.
+    func changeEndpoints() {
+        changesLeft -= 1
+        let isMain = tide.chance(70)
+        guard let at = snapshot.services.firstIndex(where: { $0.name == (isMain ? "main" : "second") }) else { return }
+        var endpoints: [Endpoint] = []
+        for (i, upstream) in upstreams.enumerated() where tide.chance(isMain ? 60 : 30) {
+            endpoints.append(Endpoint(id: EndpointID("u\(i)-\(tide.below(3))"), address: upstream.address))
+        }
+        if endpoints.isEmpty { endpoints = [Endpoint(id: EndpointID("u0-9"), address: upstreams[0].address)] }
+        if tide.chance(30) { endpoints.reverse() }
+        snapshot.services[at].endpoints = endpoints
+        mail.append(EndpointsChange(service: snapshot.services[at].name, endpoints: endpoints))
+        note("mail: \(snapshot.services[at].name) is \(endpoints.map(\.id))")
+    }
+
+    /// The proxy reads its mail.
+    func readMail() {
+        if mail.isEmpty { return }
+        let services = connections.directory.services
+        for change in mail {
+            // What the proxy has, not what it is about to be told.
+            guard let slot = used(services).first(where: { services[$0].name == change.service }) else { continue }
+            let before = (0..<services[slot].members.count).map {
+                connections.directory.endpoints[services[slot].members[$0]].endpoint
+            }
+            noteComingAndGoing(change.service, before, change.endpoints)
+        }
+        connections.turnBegins(now)
+        connections.adopt(mail)
+        mail = []
+        farewells = gatherFarewells()
+    }
+
+    private func noteComingAndGoing(_ service: String, _ before: [Endpoint], _ after: [Endpoint]) {
+        let host = service + ".test"
+        let now = Set(after.map(\.address))
+        for upstream in upstreams {
+            let key = "\(host) \(upstream.name)"
+            if now.contains(upstream.address) {
+                sentBeforeLeaving[key] = nil
+            } else if before.contains(where: { $0.address == upstream.address }) {
+                sentBeforeLeaving[key] = Set(tickets.values.filter { $0.sentCount > 0 }.map(\.id))
+            }
+        }
     }
 
     func makeTicket() -> Ticket {

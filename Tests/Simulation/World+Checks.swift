@@ -23,11 +23,39 @@ extension World {
                 fail("upstream \(u) is idle and holds a buffer")
             }
         }
+        var made: [Int32: Int32] = [:]
+        for u in used(connections.upstreams) { made[connections.upstreams[u].endpoint, default: 0] += 1 }
+        for e in used(connections.directory.endpoints)
+        where connections.directory.endpoints[e].connections != made[e] ?? 0 {
+            fail("endpoint \(e) counts \(connections.directory.endpoints[e].connections), there are \(made[e] ?? 0)")
+        }
         if lent != connections.buffers.lent { fail("\(connections.buffers.lent) buffers are lent, \(lent) are held") }
     }
 
+    /// Upstream connections whose endpoint is gone. Such a one was sent a request before, or answers already.
+    func gatherFarewells() -> Set<SlotID> {
+        var found: Set<SlotID> = []
+        for u in used(connections.upstreams) {
+            guard connections.directory.endpoints[connections.upstreams[u].endpoint].standing == .gone else { continue }
+            found.insert(connections.upstreams.id(u))
+            let c = connections.upstreams[u].client
+            let isWanted = connections.upstreams[u].wasSentTo || c >= 0 && !connections.clients[c].exchange.isUnanswered
+            if connections.upstreams[u].state != .active || !isWanted {
+                fail("upstream \(u) is \(connections.upstreams[u].state) at an endpoint that is gone")
+            }
+        }
+        return found
+    }
+
+    /// Nothing new begins at an endpoint after the turn in which its departure was read.
+    func checkFarewells() {
+        let found = gatherFarewells()
+        if !found.isSubset(of: farewells) { fail("\(found.subtracting(farewells)) began at endpoints that are gone") }
+        farewells = found
+    }
+
     /// The slots that are in use.
-    private func used<Element: ~Copyable>(_ slab: Slab<Element>) -> [Int32] {
+    func used<Element: ~Copyable>(_ slab: Slab<Element>) -> [Int32] {
         var found: [Int32] = []
         var index: Int32 = 0
         while found.count < slab.count {

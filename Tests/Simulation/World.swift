@@ -37,6 +37,16 @@ final class World {
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var snapshot = Snapshot()
     var reloadsLeft: Int
+    /// Chance of the mail, apart from all other, so that plays without it are as they always were.
+    let tide: Dice
+    var changesLeft: Int
+    /// Changes of endpoints that the proxy has not read yet.
+    var mail: [EndpointsChange] = []
+    /// Requests of which a client had sent something when an upstream left a service: by host and upstream. No other may
+    /// reach it as long as it stays away.
+    var sentBeforeLeaving: [String: Set<Int>] = [:]
+    /// Upstream connections whose endpoint is gone: they finish what they have.
+    var farewells: Set<SlotID> = []
     /// Whether there was an endpoint where nobody listens.
     var hadDead = false
     let isJumpy: Bool
@@ -57,6 +67,8 @@ final class World {
         isJumpy = !isCalm && dice.chance(25)
         drainsAt = dice.chance(15) ? dice.below(800) : .max
         reloadsLeft = dice.chance(50) ? dice.within(1...4) : 0
+        tide = Dice(seed: ~seed)
+        changesLeft = seed % 5 == 1 || seed % 5 == 3 ? tide.within(1...40) : 0
         clientsLeft = dice.within(1...8)
         front = try Socket.listening(on: NetworkAddress(ip: ip, port: 0))
         guard let address = front.localAddress() else { throw WireFault("no address") }
@@ -96,6 +108,7 @@ final class World {
         while step < Self.stepsMax, isUnbroken, clientsLeft > 0 || clients.contains(where: { !$0.isOver }) {
             if step == drainsAt { beginDrain() }
             now = now + Instant.Span(nanoseconds: Int64(dice.below(50_000)))
+            if changesLeft > 0, tide.chance(10) { changeEndpoints() }
             takeStep()
             step += 1
         }
@@ -123,7 +136,8 @@ final class World {
         turns += 1
         let count = connections.poller.wait(milliseconds: milliseconds)
         connections.turnBegins(now)
-        connections.closeSpeakingIdleUpstreams(count)
+        _ = connections.lookOver(count)
+        readMail()
         if count > 0 { note("turn: \(count) events") }
         for i in 0..<count {
             let (token, readiness) = connections.poller.event(i)
@@ -136,6 +150,7 @@ final class World {
         connections.servePending()
         connections.fireTimers()
         if isDraining { stepDrain() }
+        checkFarewells()
         if turns % 8 == 0 { checkTurn() }
     }
 
@@ -195,6 +210,7 @@ final class World {
     func finish() {
         note("the end begins")
         reloadsLeft = 0
+        changesLeft = 0
         clientsLeft = 0
         var quiet = 0
         var jumps = 0

@@ -3,14 +3,15 @@
 
 /// Endpoints that a request was already sent to or could not be connected to.
 package struct TriedEndpoints: BitwiseCopyable {
-    private var slots = (Int32(-1), Int32(-1), Int32(-1), Int32(-1))
+    // With generations: the slot of one that is gone may be another's by now, who was not tried.
+    private var slots = (SlotID.none, SlotID.none, SlotID.none, SlotID.none)
     private(set) var count = 0
 
     /// None.
     package init() {}
 
     /// Notes an endpoint. More than an exchange may try are not noted, and not asked for.
-    mutating func insert(_ slot: Int32) {
+    mutating func insert(_ slot: SlotID) {
         switch count {
         case 0: slots.0 = slot
         case 1: slots.1 = slot
@@ -21,7 +22,7 @@ package struct TriedEndpoints: BitwiseCopyable {
         count += 1
     }
 
-    @inline(__always) func contains(_ slot: Int32) -> Bool {
+    @inline(__always) func contains(_ slot: SlotID) -> Bool {
         count > 0 && (slots.0 == slot || slots.1 == slot || slots.2 == slot || slots.3 == slot)
     }
 }
@@ -71,7 +72,7 @@ extension ServiceDirectory {
         var best: Int32?
         for k in 0..<count {
             let slot = services[service].members[(start + k) % count]
-            if tried.contains(slot) { continue }
+            if tried.contains(endpoints.id(slot)) { continue }
             if let other = best, endpoints[other].inFlight <= endpoints[slot].inFlight { continue }
             best = slot
         }

@@ -19,8 +19,19 @@ struct ServiceRecord: ~Copyable {
     var name = ""
 }
 
-/// What one worker knows of an endpoint.
+/// What one worker knows of an endpoint of one service. The same pod in two services has two, so that each service
+/// counts and connects for itself.
 struct EndpointLedger: ~Copyable {
+    /// Whether it gets requests.
+    enum Standing: UInt8 {
+        /// Its service has it.
+        case current
+        /// Its service is there and has it no more: nothing may be sent to its address.
+        case gone
+        /// Its service is there no more; requests that began with it are finished.
+        case withoutService
+    }
+
     /// What makes it itself.
     var id = EndpointID("")
     /// Where it is.
@@ -33,8 +44,12 @@ struct EndpointLedger: ~Copyable {
     var firstIdle: Int32 = -1
     /// Pooled connections.
     var idleCount: Int32 = 0
-    /// Whether the latest snapshot has it.
-    var isCurrent = false
+    /// Whether it gets requests.
+    var standing = Standing.current
+    /// Whether its service has it.
+    var isCurrent: Bool { standing == .current }
+    /// What it was made for.
+    var endpoint: Endpoint { Endpoint(id: id, address: address) }
 }
 
 /// All services and endpoints of one worker.
@@ -47,7 +62,6 @@ package struct ServiceDirectory: ~Copyable {
     package init() {}
 
     private var serviceSlots: [String: Int32] = [:]
-    private var endpointSlots: [EndpointID: Int32] = [:]
 
     deinit {
         services.destroy()
@@ -58,24 +72,20 @@ package struct ServiceDirectory: ~Copyable {
     /// stay until nothing refers to them. `endpointLeft` is told the slot of each endpoint that is gone; whoever asked
     /// closes its pooled connections and then calls ``releaseEndpointIfUnused(_:)``.
     package mutating func adopt(_ snapshot: [Service], endpointLeft: (Int32) -> Void) -> [Int32] {
-        var nowCurrent = Set<EndpointID>()
         let slots = snapshot.map { service in
-            var members: [Int32] = []
-            for endpoint in service.endpoints {
-                nowCurrent.insert(endpoint.id)
-                if let slot = slot(of: endpoint) { members.append(slot) }
-            }
-            return update(service, members)
-        }
-        for (id, slot) in endpointSlots where !nowCurrent.contains(id) {
-            endpointSlots[id] = nil
-            endpoints[slot].isCurrent = false
-            endpointLeft(slot)
+            let slot = slot(of: service)
+            update(slot, service.endpoints, endpointLeft)
+            return slot
         }
         let names = Set(snapshot.map(\.name))
         for (name, slot) in serviceSlots where !names.contains(name) {
             serviceSlots[name] = nil
             services[slot].isCurrent = false
+            for i in 0..<services[slot].members.count {
+                let member = services[slot].members[i]
+                endpoints[member].standing = .withoutService
+                endpointLeft(member)
+            }
             // A request that began with it goes nowhere else any more: those slots may soon be somebody else's.
             services[slot].members = Table(capacity: 0)
             releaseServiceIfUnused(slot)
@@ -83,18 +93,15 @@ package struct ServiceDirectory: ~Copyable {
         return slots
     }
 
-    private mutating func slot(of endpoint: Endpoint) -> Int32? {
-        if let slot = endpointSlots[endpoint.id] { return slot }
-        var ledger = EndpointLedger()
-        ledger.id = endpoint.id
-        ledger.address = endpoint.address
-        ledger.isCurrent = true
-        guard let id = endpoints.insert(ledger) else { return nil }
-        endpointSlots[endpoint.id] = id.index
-        return id.index
+    /// Takes over the endpoints of one service. One that no snapshot has is passed over: it was there when this was
+    /// sent. `endpointLeft` as in ``adopt(_:endpointLeft:)``.
+    package mutating func adopt(_ change: EndpointsChange, endpointLeft: (Int32) -> Void) {
+        guard let slot = serviceSlots[change.service] else { return }
+        update(slot, change.endpoints, endpointLeft)
     }
 
-    private mutating func update(_ service: Service, _ members: [Int32]) -> Int32 {
+    /// The slot of a service, with its times.
+    private mutating func slot(of service: Service) -> Int32 {
         let slot: Int32
         if let known = serviceSlots[service.name] {
             slot = known
@@ -105,14 +112,59 @@ package struct ServiceDirectory: ~Copyable {
             slot = id.index
             serviceSlots[service.name] = slot
         }
-        services[slot].members = Table(capacity: members.count)
-        for member in members { _ = services[slot].members.append(member) }
         services[slot].connectTimeout = Instant.Span(service.connectTimeout)
         services[slot].responseTimeout = Instant.Span(service.responseTimeout)
         services[slot].idleTimeout = Instant.Span(service.idleTimeout)
         services[slot].name = service.name
         services[slot].isCurrent = true
         return slot
+    }
+
+    /// Makes `wanted` the members of a service. Who stays keeps the ledger; identity and address together are compared,
+    /// so that a ledger never leads elsewhere. The cost is that of both lists, not of their product.
+    private mutating func update(_ service: Int32, _ wanted: [Endpoint], _ endpointLeft: (Int32) -> Void) {
+        if hasMembers(service, wanted) { return }
+        var known: [Endpoint: Int32] = [:]
+        known.reserveCapacity(max(wanted.count, services[service].members.count))
+        for i in 0..<services[service].members.count {
+            let member = services[service].members[i]
+            endpoints[member].standing = .gone
+            known[endpoints[member].endpoint] = member
+        }
+        var members = Table<Int32>(capacity: wanted.count)
+        for endpoint in wanted {
+            if let member = known[endpoint] {
+                // One that is named twice is there once.
+                if endpoints[member].isCurrent { continue }
+                endpoints[member].standing = .current
+                _ = members.append(member)
+            } else if let member = add(endpoint) {
+                known[endpoint] = member
+                _ = members.append(member)
+            }
+        }
+        for i in 0..<services[service].members.count {
+            let member = services[service].members[i]
+            if !endpoints[member].isCurrent { endpointLeft(member) }
+        }
+        services[service].members = members
+    }
+
+    /// Whether a service has just these members, in this order.
+    private func hasMembers(_ service: Int32, _ wanted: [Endpoint]) -> Bool {
+        guard wanted.count == services[service].members.count else { return false }
+        for (i, endpoint) in wanted.enumerated() {
+            let member = services[service].members[i]
+            if endpoints[member].address != endpoint.address || endpoints[member].id != endpoint.id { return false }
+        }
+        return true
+    }
+
+    private mutating func add(_ endpoint: Endpoint) -> Int32? {
+        var ledger = EndpointLedger()
+        ledger.id = endpoint.id
+        ledger.address = endpoint.address
+        return endpoints.insert(ledger)?.index
     }
 
     /// Frees the ledger of an endpoint that is gone once its last connection is.

@@ -2,7 +2,7 @@
 // so a name that outlived its element is recognised, and nothing needs to be reference counted.
 
 /// The name of a slot's present element.
-public struct SlotID: Equatable, Hashable, Sendable {
+public struct SlotID: BitwiseCopyable, Equatable, Hashable, Sendable {
     /// Which slot; -1 for none.
     public var index: Int32
     /// Which of the elements that the slot held over time.

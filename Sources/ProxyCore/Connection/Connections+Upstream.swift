@@ -9,7 +9,7 @@ extension Connections {
             return perform(clients[c].exchange.failed(.noEndpoint), c)
         }
         clients[c].endpoint = directory.endpoints.id(endpoint)
-        clients[c].tried.insert(endpoint)
+        clients[c].tried.insert(clients[c].endpoint)
         clients[c].exchange.attemptBegan()
         if !clients[c].avoidsPool {
             let u = takePooled(endpoint, mustBeAlive: !clients[c].method.isIdempotent)

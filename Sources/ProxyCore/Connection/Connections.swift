@@ -8,6 +8,7 @@
 //     Connections+Response      its body moves down; answers of our own
 //     Connections+Tunnel        bytes move both ways after a 101
 //     Connections+Ending        exchanges and connections end
+//     Connections+Departure     an endpoint is gone
 //     Connections+Shortage      what goes first when there is not enough
 
 /// All connections of one worker.
@@ -100,7 +101,6 @@ public struct Connections: ~Copyable {
     public mutating func adopt(_ snapshot: Snapshot) {
         var gone: [Int32] = []
         let services = directory.adopt(snapshot.services) { gone.append($0) }
-        for endpoint in gone { endpointLeft(endpoint) }
         routes = CompiledRoutes(snapshot, services: services)
         if snapshot.limits != limits {
             if snapshot.limits.headers != limits.headers {
@@ -116,14 +116,7 @@ public struct Connections: ~Copyable {
             times = ClientTimes(limits)
         }
         log.isOn = snapshot.accessLog
-    }
-
-    private mutating func endpointLeft(_ endpoint: Int32) {
-        // Held while its pool is drained, so that its last connection does not free it in the middle.
-        directory.endpoints[endpoint].inFlight += 1
-        drainPool(of: endpoint)
-        directory.endpoints[endpoint].inFlight -= 1
-        directory.releaseEndpointIfUnused(endpoint)
+        endpointsLeft(gone)
     }
 
     // MARK: A turn
@@ -219,20 +212,22 @@ public struct Connections: ~Copyable {
         }
     }
 
-    /// Closes pooled connections of which the poller's latest batch of `count` events tells something: they have nothing
-    /// to say, so they close or are confused (RFC 9112 §9.3), and must not be given to a request of the same batch. Comes
-    /// before all other events.
+    /// Looks the poller's latest batch of `count` events over before any of them is served; whether it says that mail
+    /// is there. Pooled connections of which it tells something are closed: they have nothing to say, so they close or
+    /// are confused (RFC 9112 §9.3), and must not be given to a request of the same batch.
     @inline(__always)
-    public mutating func closeSpeakingIdleUpstreams(_ count: Int) {
-        if idleUpstreamCount == 0 { return }
+    public mutating func lookOver(_ count: Int) -> Bool {
+        var isWoken = false
         for i in 0..<count {
             let (token, readiness) = poller.event(i)
-            guard token.kind == .upstream, readiness.isReadable || readiness.isBroken, upstreams.contains(token.slot),
-                upstreams[token.slot.index].state == .idle
+            if token.kind == .wake { isWoken = true }
+            guard token.kind == .upstream, idleUpstreamCount > 0, readiness.isReadable || readiness.isBroken,
+                upstreams.contains(token.slot), upstreams[token.slot.index].state == .idle
             else { continue }
             unpool(token.slot.index)
             closeUpstream(token.slot.index)
         }
+        return isWoken
     }
 
     /// Goes on with a client as far as its sockets allow.

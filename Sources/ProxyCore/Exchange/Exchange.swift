@@ -142,6 +142,18 @@ public struct Exchange: Sendable {
         }
     }
 
+    /// The endpoint that was to answer is gone, and has seen no byte of the request. It did nothing wrong, and whoever
+    /// is asked next is no further attempt: how often this happens is not a peer's to choose.
+    public mutating func endpointLeft() -> Action {
+        switch response {
+        case .connecting, .awaiting:
+            response = .connecting
+            if attempts > 0 { attempts -= 1 }
+            return .connect
+        case .relaying, .tunnel, .answered, .complete: return .wait
+        }
+    }
+
     /// A complete response head is in. `offersUpgrade`: a 101 names a protocol that was asked for.
     public mutating func responseHeadArrived(status: Int, offersUpgrade: Bool = false) -> Action {
         switch response {

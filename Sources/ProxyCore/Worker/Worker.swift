@@ -40,17 +40,19 @@ public struct Worker: ~Copyable {
     }
 
     /// One turn. Whether the worker is done.
-    private mutating func turn() -> Bool {
+    mutating func turn() -> Bool {
         let count = connections.poller.wait(milliseconds: timeout())
         connections.turnBegins(Clock.now())
-        connections.closeSpeakingIdleUpstreams(count)
+        // Mail comes first: no request of this batch may go where the mail says that nobody lives any more. In a full
+        // batch there may have been no room for its event.
+        if connections.lookOver(count) || count == Poller.batchMax { readMail() }
         for i in 0..<count {
             let (token, readiness) = connections.poller.event(i)
             switch token.kind {
             case .client: connections.clientReady(token.slot, readiness)
             case .upstream: connections.upstreamReady(token.slot, readiness)
             case .listener: acceptClients(token.slot)
-            case .wake: readMail()
+            case .wake: break
             }
         }
         connections.servePending()
@@ -88,6 +90,7 @@ public struct Worker: ~Copyable {
                     }
                 }
                 close(removed)
+            case .endpoints(let changes): connections.adopt(changes)
             case .drain(let spec):
                 guard drain == nil else { continue }
                 drain = Drain(spec, now: connections.now)

@@ -68,9 +68,10 @@ import Testing
             var tried = TriedEndpoints()
             var order: [Int32] = []
             while let picked = directory.pick(service: service, tried: tried, random: &random) {
-                #expect(!tried.contains(picked))
-                tried.insert(picked)
-                #expect(tried.contains(picked))
+                let id = directory.endpoints.id(picked)
+                #expect(!tried.contains(id))
+                tried.insert(id)
+                #expect(tried.contains(id))
                 order.append(picked)
                 if order.count > 4 { break }
             }
@@ -80,7 +81,7 @@ import Testing
         let many = slots[2]
         for i in 0..<4 { directory.endpoints[directory.services[many].members[i]].inFlight = Int32(10 - i) }
         var tried = TriedEndpoints()
-        tried.insert(directory.services[many].members[3])
+        tried.insert(directory.endpoints.id(directory.services[many].members[3]))
         for _ in 0..<20 {
             let picked = directory.pick(service: many, tried: tried, random: &random)
             #expect(picked == directory.services[many].members[2])
@@ -89,8 +90,10 @@ import Testing
 
     @Test func moreThanCanBeTriedIsNotNoted() {
         var tried = TriedEndpoints()
-        for slot in Int32(0)..<6 { tried.insert(slot) }
-        #expect(tried.count == 4 && tried.contains(3) && !tried.contains(4))
+        func id(_ index: Int32, generation: UInt32 = 0) -> SlotID { SlotID(index: index, generation: generation) }
+        for index in Int32(0)..<6 { tried.insert(id(index)) }
+        #expect(tried.count == 4 && tried.contains(id(3)) && !tried.contains(id(4)))
+        #expect(!tried.contains(id(3, generation: 1)), "whoever has the slot now was not tried")
         #expect(tried.count >= Exchange.attemptsMax, "all attempts of an exchange have room")
     }
 
@@ -192,16 +195,94 @@ import Testing
         #expect(directory.services[slot].idleTimeout == .milliseconds(8000) && directory.services[slot].name == "s")
     }
 
-    @Test func anEndpointOfTwoServicesIsOne() {
+    @Test func theSamePodInTwoServicesHasTwoLedgers() {
         var directory = ServiceDirectory()
         var left: [Int32] = []
         let shared = endpoint("a")
         let slots = directory.adopt([
             Service(name: "s", endpoints: [shared]), Service(name: "t", endpoints: [shared]),
         ]) { left.append($0) }
-        #expect(directory.endpoints.count == 1)
-        #expect(directory.services[slots[0]].members[0] == directory.services[slots[1]].members[0])
-        _ = directory.adopt([Service(name: "t", endpoints: [shared])]) { left.append($0) }
-        #expect(left.isEmpty && directory.endpoints.count == 1)
+        let ofS = directory.services[slots[0]].members[0]
+        let ofT = directory.services[slots[1]].members[0]
+        #expect(directory.endpoints.count == 2 && ofS != ofT)
+        directory.endpoints[ofT].inFlight = 3
+        directory.adopt(EndpointsChange(service: "s", endpoints: [])) { left.append($0) }
+        #expect(left == [ofS] && directory.endpoints[ofS].standing == .gone)
+        #expect(directory.endpoints[ofT].isCurrent && directory.endpoints[ofT].inFlight == 3)
+    }
+
+    @Test func aChangeTouchesNobodyButWhoComesOrGoes() {
+        var directory = ServiceDirectory()
+        var left: [Int32] = []
+        let slots = directory.adopt([
+            Service(name: "s", endpoints: [endpoint("a"), endpoint("b"), endpoint("c")]),
+            Service(name: "t", endpoints: [endpoint("x")]),
+        ]) { left.append($0) }
+        let before = (0..<3).map { directory.services[slots[0]].members[$0] }
+        for member in before { directory.endpoints[member].inFlight = 7 }
+        directory.adopt(EndpointsChange(service: "s", endpoints: [endpoint("d"), endpoint("c"), endpoint("a")])) {
+            left.append($0)
+        }
+        #expect(members(directory, slots[0]) == ["d", "c", "a"] && left == [before[1]])
+        #expect(directory.services[slots[0]].members[1] == before[2] && directory.endpoints[before[2]].inFlight == 7)
+        #expect(directory.services[slots[0]].members[2] == before[0] && directory.endpoints[before[0]].inFlight == 7)
+        #expect(directory.endpoints[directory.services[slots[0]].members[0]].inFlight == 0)
+        #expect(members(directory, slots[1]) == ["x"])
+        // A service that the snapshot does not have was there when this was sent.
+        directory.adopt(EndpointsChange(service: "z", endpoints: [endpoint("a")])) { left.append($0) }
+        #expect(left.count == 1 && directory.services.count == 2)
+    }
+
+    @Test func theSameAddressUnderAnotherIdentityStartsEmptyAndSoDoesTheSameIdentityElsewhere() {
+        for (was, becomes) in [(endpoint("a"), endpoint("b")), (endpoint("a", 80), endpoint("a", 81))] {
+            var directory = ServiceDirectory()
+            var left: [Int32] = []
+            let slot = directory.adopt([Service(name: "s", endpoints: [was])]) { left.append($0) }[0]
+            let old = directory.services[slot].members[0]
+            directory.endpoints[old].inFlight = 1
+            directory.adopt(EndpointsChange(service: "s", endpoints: [becomes])) { left.append($0) }
+            let new = directory.services[slot].members[0]
+            #expect(left == [old] && new != old && directory.endpoints[new].endpoint == becomes)
+            #expect(directory.endpoints[new].inFlight == 0 && directory.endpoints[new].isCurrent)
+            #expect(directory.endpoints[old].inFlight == 1 && !directory.endpoints[old].isCurrent)
+        }
+    }
+
+    @Test func oneThatIsNamedTwiceIsThereOnce() {
+        var directory = ServiceDirectory()
+        var left: [Int32] = []
+        let twice = [endpoint("a"), endpoint("b"), endpoint("a")]
+        let slot = directory.adopt([Service(name: "s", endpoints: twice)]) { left.append($0) }[0]
+        #expect(members(directory, slot) == ["a", "b"])
+        let before = (directory.services[slot].members[0], directory.services[slot].members[1])
+        directory.adopt(EndpointsChange(service: "s", endpoints: [endpoint("b")] + twice)) { left.append($0) }
+        #expect(members(directory, slot) == ["b", "a"] && left.isEmpty && directory.endpoints.count == 2)
+        #expect(directory.services[slot].members[0] == before.1 && directory.services[slot].members[1] == before.0)
+    }
+
+    @Test func whoseServiceIsGoneIsToldFromWhoIsGoneFromIt() {
+        var directory = ServiceDirectory()
+        var left: [Int32] = []
+        let slots = directory.adopt([
+            Service(name: "s", endpoints: [endpoint("a")]), Service(name: "t", endpoints: [endpoint("b")]),
+        ]) { left.append($0) }
+        let a = directory.services[slots[0]].members[0]
+        let b = directory.services[slots[1]].members[0]
+        _ = directory.adopt([Service(name: "t", endpoints: [])]) { left.append($0) }
+        #expect(Set(left) == [a, b])
+        #expect(directory.endpoints[a].standing == .withoutService && directory.endpoints[b].standing == .gone)
+    }
+
+    /// A cost that grew with the product of both lists would take minutes.
+    @Test(.timeLimit(.minutes(1))) func aServiceOfManyEndpointsChangesAtTheCostOfItsList() {
+        var directory = ServiceDirectory()
+        let many = (0..<20_000).map { endpoint("e\($0)", UInt16(1 + $0)) }
+        let slot = directory.adopt([Service(name: "s", endpoints: many)]) { _ in }[0]
+        var left = 0
+        for round in 0..<10 {
+            let some = many.dropFirst(round).reversed() + [endpoint("new\(round)")]
+            directory.adopt(EndpointsChange(service: "s", endpoints: some)) { _ in left += 1 }
+        }
+        #expect(left == 9 + 9 && directory.services[slot].members.count == 19_992)
     }
 }

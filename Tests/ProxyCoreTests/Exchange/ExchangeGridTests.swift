@@ -17,6 +17,7 @@ private struct Event: Sendable {
         Event(name: "connected") { $0.connected() },
         Event(name: "connect failed, another is there") { $0.connectFailed(.refused, canTryAnother: true) },
         Event(name: "connect failed, no other is there") { $0.connectFailed(.timeout, canTryAnother: false) },
+        Event(name: "endpoint left unsent") { $0.endpointLeft() },
         Event(name: "head 200") { $0.responseHeadArrived(status: 200) },
         Event(name: "head 100") { $0.responseHeadArrived(status: 100) },
         Event(name: "head 103") { $0.responseHeadArrived(status: 103) },
@@ -75,6 +76,7 @@ private let grids: [Grid] = [
             connected                         | send                          | receiving awaiting
             connect failed, another is there  | connect                       | =
             connect failed, no other is there | answer connect_timeout        | abandoned answered closes
+            endpoint left unsent              | connect                       | =
             head 200                          | wait                          | =
             head 100                          | wait                          | =
             head 103                          | wait                          | =
@@ -104,6 +106,7 @@ private let grids: [Grid] = [
             connected                         | wait                          | =
             connect failed, another is there  | wait                          | =
             connect failed, no other is there | wait                          | =
+            endpoint left unsent              | connect                       | receiving connecting
             head 200                          | relay head                    | receiving relaying closes
             head 100                          | relay interim                 | =
             head 103                          | relay interim                 | =
@@ -133,6 +136,7 @@ private let grids: [Grid] = [
             connected                         | wait                          | =
             connect failed, another is there  | wait                          | =
             connect failed, no other is there | wait                          | =
+            endpoint left unsent              | wait                          | =
             head 200                          | wait                          | =
             head 100                          | wait                          | =
             head 103                          | wait                          | =
@@ -163,6 +167,7 @@ private let grids: [Grid] = [
             connected                         | send                          | complete awaiting
             connect failed, another is there  | connect                       | =
             connect failed, no other is there | answer connect_timeout        | complete answered
+            endpoint left unsent              | connect                       | =
             head 200                          | wait                          | =
             head 100                          | wait                          | =
             head 103                          | wait                          | =
@@ -192,6 +197,7 @@ private let grids: [Grid] = [
             connected                         | wait                          | =
             connect failed, another is there  | wait                          | =
             connect failed, no other is there | wait                          | =
+            endpoint left unsent              | connect                       | complete connecting
             head 200                          | relay head                    | complete relaying
             head 100                          | relay interim                 | =
             head 103                          | relay interim                 | =
@@ -221,6 +227,7 @@ private let grids: [Grid] = [
             connected                         | wait                          | =
             connect failed, another is there  | wait                          | =
             connect failed, no other is there | wait                          | =
+            endpoint left unsent              | wait                          | =
             head 200                          | wait                          | =
             head 100                          | wait                          | =
             head 103                          | wait                          | =
@@ -250,6 +257,7 @@ private let grids: [Grid] = [
             connected                         | wait                          | =
             connect failed, another is there  | wait                          | =
             connect failed, no other is there | wait                          | =
+            endpoint left unsent              | wait                          | =
             head 200                          | wait                          | =
             head 100                          | wait                          | =
             head 103                          | wait                          | =
@@ -279,6 +287,7 @@ private let grids: [Grid] = [
             connected                         | wait                          | =
             connect failed, another is there  | wait                          | =
             connect failed, no other is there | wait                          | =
+            endpoint left unsent              | wait                          | =
             head 200                          | wait                          | =
             head 100                          | wait                          | =
             head 103                          | wait                          | =
@@ -312,6 +321,7 @@ private let grids: [Grid] = [
             connected                         | wait                          | =
             connect failed, another is there  | wait                          | =
             connect failed, no other is there | wait                          | =
+            endpoint left unsent              | wait                          | =
             head 200                          | wait                          | =
             head 100                          | wait                          | =
             head 103                          | wait                          | =
@@ -468,6 +478,12 @@ extension Exchange {
                 "connect"
             ),
             ("but not for ever", .init(), attempts + ["connect failed, another is there"], "answer connect_refused"),
+            (
+                "an endpoint that left is no attempt", .init(),
+                attempts + ["endpoint left unsent", "attempt began", "endpoint left unsent"]
+                    + ["connect failed, another is there"], "connect"
+            ),
+            ("it is told once, wherever it goes", waits, ["connected", "endpoint left unsent", "connected"], "send"),
             ("a stale connection is replaced", .init(), ["connected", "stale upstream closed"], "connect"),
             ("not for ever", .init(), attempts + ["connected", "stale upstream closed"], "answer upstream_reset"),
             (

@@ -1,0 +1,45 @@
+// What if an endpoint goes? In the same turn nothing of ours leads to its address any more, because somebody else may
+// live there already: pooled connections close, and requests of which it has seen nothing go elsewhere. What it is
+// answering it may finish.
+
+extension Connections {
+    /// Takes over the present endpoints of some services.
+    public mutating func adopt(_ changes: [EndpointsChange]) {
+        var gone: [Int32] = []
+        for change in changes { directory.adopt(change) { gone.append($0) } }
+        endpointsLeft(gone)
+    }
+
+    /// Lets go of endpoints that the directory has just lost.
+    mutating func endpointsLeft(_ gone: [Int32]) {
+        var isAwaited = false
+        for endpoint in gone {
+            // Held while its pool is drained, so that its last connection does not free it in the middle.
+            directory.endpoints[endpoint].inFlight += 1
+            drainPool(of: endpoint)
+            directory.endpoints[endpoint].inFlight -= 1
+            if directory.endpoints[endpoint].standing == .gone, directory.endpoints[endpoint].connections > 0 {
+                isAwaited = true
+            }
+            directory.releaseEndpointIfUnused(endpoint)
+        }
+        if isAwaited { moveUnsent() }
+    }
+
+    /// Moves each request that waits for an endpoint that is gone, and of which that has seen no byte. One look at all
+    /// connections for all endpoints that went in a turn.
+    private mutating func moveUnsent() {
+        var waiting: [SlotID] = []
+        for u in 0..<upstreams.slotCount where upstreams.isUsed(u) && !upstreams[u].wasSentTo {
+            guard directory.endpoints[upstreams[u].endpoint].standing == .gone else { continue }
+            switch upstreams[u].state {
+            case .connecting, .active: waiting.append(clients.id(upstreams[u].client))
+            case .idle: break
+            }
+        }
+        for id in waiting where clients.contains(id) && clients[id.index].exchange.isUnanswered {
+            discardUpstream(id.index)
+            perform(clients[id.index].exchange.endpointLeft(), id.index)
+        }
+    }
+}

@@ -1,0 +1,139 @@
+// The connections of one worker with real sockets on loopback, turned by hand: what the kernel has seen of one call it
+// tells at the next turn, so nothing has to be waited for.
+
+import Synchronization
+import Testing
+
+@testable import ProxyCore
+
+/// Lines of the access log.
+final class LogLines: Sendable {
+    private let bytes = Mutex<[UInt8]>([])
+    func add(_ more: [UInt8]) { bytes.withLock { $0 += more } }
+    var text: String { String(decoding: bytes.withLock { $0 }, as: UTF8.self) }
+}
+
+/// A peer's end of a connection.
+final class Peer {
+    private let socket: Socket
+
+    init(_ socket: consuming Socket) { self.socket = socket }
+
+    func write(_ text: String) {
+        var bytes = ByteBuffer(capacity: max(1, text.utf8.count))
+        bytes.append(utf8: text)
+        #expect(socket.send(&bytes) == .bytes(text.utf8.count))
+    }
+
+    /// What has come; nil where that is the end.
+    func read() -> String? {
+        var bytes = ByteBuffer(capacity: 64 * 1024)
+        switch socket.receive(into: &bytes) {
+        case .bytes:
+            return bytes.withReadable { span in String(decoding: span.indices.map { span[$0] }, as: UTF8.self) }
+        case .wouldBlock: return ""
+        case .end, .broken: return nil
+        }
+    }
+}
+
+/// A server that listens.
+final class PeerServer {
+    let socket: Socket
+    let address: NetworkAddress
+
+    init() throws {
+        socket = try Socket.listening(on: loopback)
+        guard let address = socket.localAddress() else { throw SystemError("getsockname", code: 0, doing: "a test") }
+        self.address = address
+    }
+
+    /// The next connection; nil where nobody has come.
+    func accept() -> Peer? {
+        switch socket.accept() {
+        case .connection(let socket, _): return Peer(socket)
+        case .wouldBlock: return nil
+        case .gone: return nil
+        case .exhausted: return nil
+        }
+    }
+
+    func endpoint(_ id: String) -> Endpoint { Endpoint(id: EndpointID(id), address: address) }
+}
+
+/// A client's end of a connection to `address`.
+func connected(to address: NetworkAddress) throws -> Peer {
+    let failed = SystemError("connect", code: 0, doing: "a test")
+    switch Socket.connecting(to: address) {
+    case .started(let socket): return Peer(socket)
+    case .failed: throw failed
+    case .outOfPorts: throw failed
+    case .exhausted: throw failed
+    }
+}
+
+/// A worker's connections and the listener they come from.
+struct Rig: ~Copyable {
+    var connections: Connections
+    let front: PeerServer
+    let log: LogLines
+    var now = Instant(nanoseconds: 1_000_000_000)
+
+    init(_ snapshot: Snapshot) throws {
+        let front = try PeerServer()
+        let log = LogLines()
+        let connections = try Connections(
+            snapshot, now: now, seed: 7, connectionsMax: 64,
+            log: AccessLog { bytes in
+                log.add(bytes)
+                return true
+            })
+        self.connections = connections
+        self.front = front
+        self.log = log
+    }
+
+    /// A service `s` with these endpoints, for every host.
+    static func snapshot(_ endpoints: [Endpoint], services: [Service] = []) -> Snapshot {
+        Snapshot(
+            services: [Service(name: "s", endpoints: endpoints)] + services,
+            routes: [Route(host: .any, action: .forward([WeightedService(service: 0)]))])
+    }
+
+    mutating func client() throws -> Peer {
+        let peer = try connected(to: front.address)
+        guard case .connection(let socket, let address) = front.socket.accept() else {
+            throw SystemError("accept", code: 0, doing: "a test")
+        }
+        connections.accepted(socket, from: address, listener: 0)
+        return peer
+    }
+
+    /// One turn, of what the kernel has seen by now.
+    mutating func turn() {
+        let count = connections.poller.wait(milliseconds: 0)
+        connections.turnBegins(now)
+        _ = connections.lookOver(count)
+        for i in 0..<count {
+            let (token, readiness) = connections.poller.event(i)
+            switch token.kind {
+            case .client: connections.clientReady(token.slot, readiness)
+            case .upstream: connections.upstreamReady(token.slot, readiness)
+            case .listener, .wake: break
+            }
+        }
+        connections.servePending()
+        connections.fireTimers()
+    }
+
+    /// Lines of the access log so far.
+    mutating func logged() -> String {
+        connections.log.flush()
+        return log.text
+    }
+}
+
+/// Any free port.
+let loopback = NetworkAddress(ip: IPAddress(v4: 0x7F00_0001), port: 0)
+let getRequest = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+let okResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
