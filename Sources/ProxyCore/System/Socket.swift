@@ -52,7 +52,7 @@ public struct Socket: ~Copyable, Sendable {
         guard number >= 0 else { throw SystemError("socket", doing: doing) }
         let socket = Socket(owning: number)
         try socket.set(SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt SO_REUSEADDR", doing)
-        try socket.set(SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT", doing)
+        if sharesPort { try socket.set(SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT", doing) }
         // Accepted sockets inherit it, which saves a call for each.
         try socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1, "setsockopt TCP_NODELAY", doing)
         if family == AF_INET6 {
