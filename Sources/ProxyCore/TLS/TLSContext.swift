@@ -1,0 +1,141 @@
+// Whom do we trust, and who are we? What the sessions of one purpose have in common: OpenSSL's SSL_CTX.
+//
+// TLS 1.2 is the least that is spoken. A client's context always verifies its peer: there is no switch for that.
+
+import COpenSSL
+import Glibc
+
+/// A certificate with the certificates that lead to its authority, and its private key, all in PEM form.
+public struct TLSIdentity: Equatable, Sendable {
+    /// The certificate itself first, then what leads to the authority, in order.
+    public var certificateChain: [UInt8]
+    /// Its private key, not locked with a password.
+    public var key: [UInt8]
+
+    /// The identity that these bytes hold; whether they fit together is known once a context is made of them.
+    public init(certificateChain: [UInt8], key: [UInt8]) {
+        self.certificateChain = certificateChain
+        self.key = key
+    }
+}
+
+/// Whose certificates are accepted.
+public enum TLSTrust: Equatable, Sendable {
+    /// Those that lead to one of these certificates, in PEM form. Each is an anchor, as in Go's libraries, also where
+    /// it is not self-signed.
+    case certificates([UInt8])
+    /// Those that lead to one of the system's authorities.
+    case system
+}
+
+/// What TLS sessions have in common. May be used from any thread; it lives as long as a session that was made of it.
+///
+/// Writing to a connection that the peer has closed raises SIGPIPE, and OpenSSL's own socket layer, which kernel TLS
+/// needs, has no way to say MSG_NOSIGNAL. So the first context that is made has the whole process ignore SIGPIPE,
+/// unless somebody has chosen another answer to it already. Programs that we start must set it back.
+///
+/// Safety: the SSL_CTX is not changed after `init`, and freed with its last reference.
+@safe public final class TLSContext: Sendable {
+    /// Which end of a connection its sessions are.
+    enum Role: Sendable { case client, server }
+
+    /// Safety: an SSL_CTX that is not changed after `init`; its count of references is atomic.
+    nonisolated(unsafe) let pointer: OpaquePointer
+    let role: Role
+
+    /// A client's context: it accepts servers by `trust`, and shows `identity` to those that ask who it is.
+    public init(client trust: TLSTrust, identity: TLSIdentity? = nil) throws(TLSError) {
+        role = .client
+        unsafe pointer = try Self.make(.client)
+        // Safety, here and below: the context is ours alone until `init` returns; deinit frees it also after a throw.
+        unsafe SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
+        switch trust {
+        case .certificates(let pem): try trustCertificates(pem, doing: "reading CA certificates", announced: false)
+        case .system:
+            guard unsafe SSL_CTX_set_default_verify_paths(pointer) == 1 else {
+                throw TLSError.takeFromQueue(.material, doing: "finding the system's CA certificates")
+            }
+        }
+        if let identity { try show(identity, "client") }
+    }
+
+    /// A server's context: it shows `identity`. With `clientCA` (PEM) it demands a certificate of that authority from
+    /// each client.
+    public init(server identity: TLSIdentity, clientCA: [UInt8]? = nil) throws(TLSError) {
+        role = .server
+        unsafe pointer = try Self.make(.server)
+        try show(identity, "server")
+        let name: [UInt8] = Array("hdproxy".utf8)
+        // Safety: the name is copied. Sessions may only be resumed with the context that knows whom it verified.
+        unsafe _ = SSL_CTX_set_session_id_context(pointer, name, UInt32(name.count))
+        if let clientCA {
+            unsafe SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
+            try trustCertificates(clientCA, doing: "reading client CA certificates", announced: true)
+        }
+    }
+
+    deinit {
+        // Safety: sessions hold references of their own.
+        unsafe SSL_CTX_free(pointer)
+    }
+
+    private static func make(_ role: Role) throws(TLSError) -> OpaquePointer {
+        _ = ignoreBrokenPipes
+        ERR_clear_error()
+        // Safety: methods are static; the context is handed to the caller.
+        guard let context = unsafe SSL_CTX_new(role == .client ? TLS_client_method() : TLS_server_method()) else {
+            throw TLSError.takeFromQueue(.material, doing: "making a TLS context")
+        }
+        guard unsafe hd_set_min_version(context, TLS1_2_VERSION) == 1 else {
+            unsafe SSL_CTX_free(context)
+            throw TLSError.takeFromQueue(.material, doing: "asking for TLS 1.2")
+        }
+        // Buffers move and grow between two tries of a write, idle connections give their buffers back.
+        unsafe hd_set_mode(
+            context,
+            Int(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS))
+        unsafe _ = SSL_CTX_set_options(context, hd_no_renegotiation())
+        // Safety: the parameters belong to the context.
+        unsafe _ = X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), UInt(X509_V_FLAG_PARTIAL_CHAIN))
+        return unsafe context
+    }
+
+    /// Accepts what leads to one of the certificates in `pem`, and tells clients so where it is `announced`.
+    private func trustCertificates(_ pem: [UInt8], doing: String, announced: Bool) throws(TLSError) {
+        // Safety: the store belongs to the context, and takes references of its own.
+        let count = unsafe try PEM.forEachCertificate(pem, doing: doing) { certificate in
+            guard unsafe X509_STORE_add_cert(SSL_CTX_get_cert_store(pointer), certificate) == 1 else { return false }
+            return unsafe !announced || SSL_CTX_add_client_CA(pointer, certificate) == 1
+        }
+        guard count > 0 else { throw TLSError(.material, reason: "no certificate in PEM form", doing: doing) }
+    }
+
+    /// Shows `identity` to the other side.
+    private func show(_ identity: TLSIdentity, _ whose: String) throws(TLSError) {
+        let doing = "reading the \(whose) certificate"
+        var isFirst = true
+        // Safety: the context takes references of its own.
+        let count = unsafe try PEM.forEachCertificate(identity.certificateChain, doing: doing) { certificate in
+            defer { isFirst = false }
+            return unsafe isFirst
+                ? SSL_CTX_use_certificate(pointer, certificate) == 1
+                : hd_add_chain_certificate(pointer, certificate) == 1
+        }
+        guard count > 0 else { throw TLSError(.material, reason: "no certificate in PEM form", doing: doing) }
+        let readingKey = "reading the \(whose) key"
+        let key = unsafe try PEM.privateKey(identity.key, doing: readingKey)
+        // Safety: the key is ours; the context takes a reference of its own.
+        defer { unsafe EVP_PKEY_free(key) }
+        guard unsafe SSL_CTX_use_PrivateKey(pointer, key) == 1, unsafe SSL_CTX_check_private_key(pointer) == 1 else {
+            throw TLSError.takeFromQueue(.material, doing: readingKey)
+        }
+    }
+
+    /// See the type's comment.
+    private static let ignoreBrokenPipes: Void = {
+        var present = sigaction()
+        // Safety: room for one sigaction; only the handler's address is compared, as the union says.
+        unsafe _ = sigaction(SIGPIPE, nil, &present)
+        if unsafe present.__sigaction_handler.sa_handler == nil { _ = signal(SIGPIPE, SIG_IGN) }
+    }()
+}
