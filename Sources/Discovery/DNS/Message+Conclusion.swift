@@ -32,7 +32,7 @@ extension Message {
     func conclusion(for asked: Question) -> Conclusion {
         switch code {
         case UInt16(Code.noError), UInt16(Code.nameError): break
-        case UInt16(Code.formatError): return .failure(.formerr)
+        case UInt16(Code.formatError), Code.badVersion: return .failure(.formerr)
         case UInt16(Code.serverFailure): return .failure(.servfail)
         case UInt16(Code.notImplemented): return .failure(.notimp)
         case UInt16(Code.refused): return .failure(.refused)
@@ -67,14 +67,33 @@ extension Message {
         return .absent(.data, timeToLive: nil)
     }
 
-    /// Addresses that the answer adds for `name`, unasked: they count for the targets of SRV records alone.
-    func addedAddresses(of name: DomainName) -> [IPAddress] {
+    /// Addresses that the answer adds for `name`, unasked, and the shortest of their lives; nil where there are none.
+    /// They count for the targets of SRV records alone.
+    func addedAddresses(of name: DomainName) -> (addresses: [IPAddress], timeToLive: UInt32)? {
+        var life = UInt32.max
         let added = (additionals + answers).compactMap { record -> IPAddress? in
             guard record.owner == name, case .address(let address) = record.data else { return nil }
+            life = min(life, record.timeToLive)
             return address
         }
-        return Self.withoutDoubles(added)
+        return added.isEmpty ? nil : (Self.withoutDoubles(added), life)
     }
+
+    /// Whether addresses of the targets of `services` may have been left out of an answer of `byteCount` bytes because
+    /// there was room for `room` alone: a server does so without a word (RFC 2181 §9), even in the middle of a target's
+    /// addresses. One that adds addresses to no target at all just does not do that.
+    func targetsMayBeCut(_ services: [RecordData], byteCount: Int, room: Int) -> Bool {
+        let targets = services.compactMap { data -> DomainName? in
+            guard case .service(let service) = data, service.target != .root else { return nil }
+            return service.target
+        }
+        let known = targets.count { addedAddresses(of: $0) != nil }
+        if known == 0 { return false }
+        return known < targets.count || byteCount + Self.addedRecordBytesMax > room
+    }
+
+    /// The longest address record: an uncompressed name with its type, class, TTL, length and sixteen bytes.
+    private static let addedRecordBytesMax = DomainName.wireBytesMax + 10 + 16
 
     private func alias(of name: DomainName) -> (DomainName, UInt32)? {
         for record in answers where record.owner == name {
