@@ -37,15 +37,17 @@ public struct Socket: ~Copyable, Sendable {
     // MARK: Listening
 
     /// A socket that listens on `address`; see ``bound(to:)``.
-    public static func listening(on address: NetworkAddress) throws(SystemError) -> Socket {
-        let socket = try bound(to: address)
+    public static func listening(
+        on address: NetworkAddress, sharesPort: Bool = true
+    ) throws(SystemError) -> Socket {
+        let socket = try bound(to: address, sharesPort: sharesPort)
         try socket.listen()
         return socket
     }
 
-    /// A socket that has `address`, beside others of this user on the same port (SO_REUSEPORT), and does not listen yet:
-    /// who connects goes to the others. `[::]` takes IPv4 too, any other IPv6 address does not.
-    public static func bound(to address: NetworkAddress) throws(SystemError) -> Socket {
+    /// A socket that has `address`, where `sharesPort` beside others of this user on the same port (SO_REUSEPORT), and
+    /// does not listen yet: who connects goes to the others. `[::]` takes IPv4 too, any other IPv6 address does not.
+    public static func bound(to address: NetworkAddress, sharesPort: Bool = true) throws(SystemError) -> Socket {
         let doing = "listening on \(address)"
         let family = address.ip.isIPv4 ? AF_INET : AF_INET6
         let number = Glibc.socket(family, flags, 0)

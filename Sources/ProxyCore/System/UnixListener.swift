@@ -80,7 +80,8 @@ public struct UnixListener: ~Copyable, Sendable {
             switch connect(to: path) {
             case .failed(ECONNREFUSED): break
             case .failed(ENOENT): return true
-            case .failed, .connected: return false
+            case .failed: return false
+            case .connected: return false
             }
         }
         return true

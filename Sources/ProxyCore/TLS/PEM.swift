@@ -11,8 +11,8 @@ enum PEM {
         _ pem: [UInt8], doing: String, _ body: (OpaquePointer) -> Bool
     ) throws(TLSError) -> Int {
         ERR_clear_error()
-        let bio = unsafe try reader(pem, doing: doing)
         // Safety: the reader is ours; it copied the bytes.
+        let bio = unsafe try reader(pem, doing: doing)
         defer { unsafe _ = BIO_free(bio) }
         var count = 0
         while true {

@@ -175,6 +175,8 @@ func spawn(_ command: [String], input: Int32?, output: String, environment: [Str
     }
     unsafe posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
     unsafe posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    // Whatever other tests have open at this moment is none of the program's business.
+    unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
     let all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     var arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
     var settings: [UnsafeMutablePointer<CChar>?] = unsafe all.map { unsafe strdup("\($0)=\($1)") } + [nil]
