@@ -67,7 +67,7 @@ struct HouseTests {
                 "ProxyCore", "Discovery", "Foundation", "FoundationEssentials", "Glibc", "CLinux", "Synchronization",
             ],
         ]
-        let shared = ["ConnectionCap.swift", "Mailbox.swift"]
+        let shared = ["ConnectionCap.swift", "Mailbox.swift", "TelemetryReply.swift", "Heartbeat.swift"]
         var faults: [String] = []
         for file in tree.swift(below: "Sources") {
             let allowed: Set<String>

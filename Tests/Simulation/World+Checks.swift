@@ -127,7 +127,38 @@ extension World {
         if counters.openTunnels != 0 || counters.shedConnections != 0 || counters.exhaustions != 0 {
             fail("\(counters)")
         }
+        checkTelemetry(lines)
         for ticket in tickets.values { check(ticket) }
+    }
+
+    /// Everything is told, once, and nothing is under way any more.
+    func checkTelemetry(_ lines: UInt64) {
+        let told = connections.telemetry()
+        let requests = told.routes.flatMap(\.requests).reduce(0) { $0 + $1.count }
+        let durations = told.routes.reduce(0) { $0 + $1.duration.count }
+        if requests != lines || durations != lines {
+            fail("\(lines) lines, \(requests) requests told, \(durations) times")
+        }
+        for service in told.services {
+            let connections = service.idleConnections + service.activeConnections + service.connectingConnections
+            if service.inFlight != 0 || connections != 0 { fail("\(service)") }
+        }
+        for endpoint in told.endpoints where endpoint.inFlight != 0 || endpoint.idleConnections != 0 {
+            fail("\(endpoint)")
+        }
+        let scripts = tickets.values.reduce(0) { $0 + $1.scripts.count }
+        let attempts = told.attempts.reduce(0) { sum, attempt in
+            sum + Outcome.Kind.allCases.reduce(0) { $0 + attempt.outcomes[$1] }
+        }
+        // Each request that reached an upstream is an attempt, and so is one that did not get that far; but those of
+        // endpoints that went long ago are forgotten.
+        if jumped < 500_000, attempts < UInt64(scripts) {
+            fail("\(scripts) requests came, \(attempts) attempts are told")
+        }
+        let refused = told.refusals.reduce(0) { $0 + $1.count }
+        if refused < connections.counters.rejected {
+            fail("\(connections.counters.rejected) rejected, \(refused) told")
+        }
     }
 
     func check(_ ticket: Ticket) {

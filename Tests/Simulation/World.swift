@@ -50,6 +50,8 @@ final class World {
     /// Whether there was an endpoint where nobody listens.
     var hadDead = false
     let isJumpy: Bool
+    /// By how much time jumped, in milliseconds.
+    var jumped: Int64 = 0
     let drainsAt: Int
     /// Pipes that were there before.
     let pipesBefore = OpenDescriptors.pipeCount()
@@ -166,7 +168,7 @@ final class World {
         case .connection(let socket, let peer):
             if dice.chance(30) { LoopbackEnd.set(socket.number, SOL_SOCKET, SO_SNDBUF, 4608) }
             connections.turnBegins(now)
-            connections.accepted(socket, from: peer, listener: 0)
+            connections.accepted(socket, from: peer, listener: .none)
         case .wouldBlock: return fail("nobody to accept")
         case .gone: return fail("accept: gone")
         case .exhausted(let code): return fail("accept: \(code)")
@@ -190,6 +192,7 @@ final class World {
     func jump(milliseconds: Int64) {
         note("time: \(milliseconds) ms later")
         now = now + .milliseconds(milliseconds)
+        jumped += milliseconds
         // Shorter ones are no reason for anything.
         if milliseconds >= 200 { for client in clients { client.excuseAll("time jumped by \(milliseconds) ms") } }
     }

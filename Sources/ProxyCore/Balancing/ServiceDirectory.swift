@@ -17,6 +17,8 @@ struct ServiceRecord: ~Copyable {
     var isCurrent = false
     /// Its name.
     var name = ""
+    /// The slot that counts for it.
+    var totals = SlotID.none
 }
 
 /// What one worker knows of an endpoint of one service. The same pod in two services has two, so that each service
@@ -44,12 +46,26 @@ struct EndpointLedger: ~Copyable {
     var firstIdle: Int32 = -1
     /// Pooled connections.
     var idleCount: Int32 = 0
+    /// Connections that are being made.
+    var connecting: Int32 = 0
+    /// Its service's slot, as long as that has it.
+    var service: Int32 = -1
+    /// The slot that counts for its address.
+    var totals = SlotID.none
+    /// Its recent time to the first byte, in nanoseconds; -1 before the first answer.
+    private(set) var latency: Int64 = -1
     /// Whether it gets requests.
     var standing = Standing.current
     /// Whether its service has it.
     var isCurrent: Bool { standing == .current }
     /// What it was made for.
     var endpoint: Endpoint { Endpoint(id: id, address: address) }
+
+    /// Moves the latency an eighth of the way to that of an answer: a mean of the last dozen or so, without a clock.
+    @inline(__always) mutating func noteLatency(_ span: Instant.Span) {
+        let nanoseconds = max(0, span.nanoseconds)
+        latency = latency < 0 ? nanoseconds : latency &+ (nanoseconds &- latency) / 8
+    }
 }
 
 /// All services and endpoints of one worker.
@@ -62,6 +78,7 @@ package struct ServiceDirectory: ~Copyable {
     package init() {}
 
     private var serviceSlots: [String: Int32] = [:]
+    private var newcomers: [Int32] = []
 
     deinit {
         services.destroy()
@@ -138,7 +155,7 @@ package struct ServiceDirectory: ~Copyable {
                 if endpoints[member].isCurrent { continue }
                 endpoints[member].standing = .current
                 _ = members.append(member)
-            } else if let member = add(endpoint) {
+            } else if let member = add(endpoint, to: service) {
                 known[endpoint] = member
                 _ = members.append(member)
             }
@@ -160,11 +177,20 @@ package struct ServiceDirectory: ~Copyable {
         return true
     }
 
-    private mutating func add(_ endpoint: Endpoint) -> Int32? {
+    private mutating func add(_ endpoint: Endpoint, to service: Int32) -> Int32? {
         var ledger = EndpointLedger()
         ledger.id = endpoint.id
         ledger.address = endpoint.address
-        return endpoints.insert(ledger)?.index
+        ledger.service = service
+        guard let slot = endpoints.insert(ledger)?.index else { return nil }
+        newcomers.append(slot)
+        return slot
+    }
+
+    /// Endpoints that came since this was last asked.
+    mutating func takeNewcomers() -> [Int32] {
+        defer { newcomers.removeAll(keepingCapacity: true) }
+        return newcomers
     }
 
     /// Frees the ledger of an endpoint that is gone once its last connection is.

@@ -56,7 +56,12 @@ struct ClientConnection: ~Copyable {
     var nextIdle: Int32 = -1
     /// Bytes of an incomplete head that need not be looked at again by themselves.
     var scanned: Int32 = 0
-    var listener: Int32
+    /// The slot that counts for its listener.
+    var listener: SlotID
+    /// The slot that counts for the exchange's rule and service.
+    var totals = SlotID.none
+    /// The slot that counts for the latest attempt, as long as its end was not counted.
+    var endpointTotals = SlotID.none
     /// A pipe that holds bytes on their way; -1 for none.
     var pipe: Int32 = -1
 
@@ -90,7 +95,7 @@ struct ClientConnection: ~Copyable {
     /// Whether `Connection: close` went out with the response.
     var toldClose = false
 
-    init(socket: consuming Socket, peer: NetworkAddress, listener: Int32) {
+    init(socket: consuming Socket, peer: NetworkAddress, listener: SlotID) {
         self.socket = socket
         self.peer = peer
         self.listener = listener
@@ -99,6 +104,6 @@ struct ClientConnection: ~Copyable {
     /// What an unused slot holds.
     static func vacant() -> ClientConnection {
         ClientConnection(
-            socket: .none(), peer: NetworkAddress(ip: IPAddress(high: 0, low: 0), port: 0), listener: -1)
+            socket: .none(), peer: NetworkAddress(ip: IPAddress(high: 0, low: 0), port: 0), listener: .none)
     }
 }

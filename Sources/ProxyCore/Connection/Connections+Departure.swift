@@ -7,6 +7,7 @@ extension Connections {
     public mutating func adopt(_ changes: [EndpointsChange]) {
         var gone: [Int32] = []
         for change in changes { directory.adopt(change) { gone.append($0) } }
+        endpointsJoined()
         endpointsLeft(gone)
     }
 
@@ -14,6 +15,7 @@ extension Connections {
     mutating func endpointsLeft(_ gone: [Int32]) {
         var isAwaited = false
         for endpoint in gone {
+            totals.release(endpoint: directory.endpoints[endpoint].totals, at: now)
             // Held while its pool is drained, so that its last connection does not free it in the middle.
             directory.endpoints[endpoint].inFlight += 1
             drainPool(of: endpoint)
@@ -23,6 +25,7 @@ extension Connections {
             }
             directory.releaseEndpointIfUnused(endpoint)
         }
+        if !gone.isEmpty { totals.forget(at: now) }
         if isAwaited { moveUnsent() }
     }
 
@@ -38,6 +41,8 @@ extension Connections {
             }
         }
         for id in waiting where clients.contains(id) && clients[id.index].exchange.isUnanswered {
+            // Nothing was tried there, so nothing is counted.
+            clients[id.index].endpointTotals = .none
             discardUpstream(id.index)
             perform(clients[id.index].exchange.endpointLeft(), id.index)
         }

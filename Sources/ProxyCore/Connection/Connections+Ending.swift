@@ -29,6 +29,7 @@ extension Connections {
     @inline(__always)
     private mutating func closeOut(_ c: Int32) {
         if clients[c].exchange.wasTunnel { counters.openTunnels &-= 1 }
+        countEnd(c)
         discardUpstream(c)
         buffers.reclaim(&clients[c].requestOut)
         buffers.reclaim(&clients[c].responseOut)
@@ -133,6 +134,8 @@ extension Connections {
         clientTimers.disarm(c)
         buffers.reclaim(&clients[c].input)
         buffers.reclaim(&clients[c].record)
+        let listener = clients[c].listener
+        if totals.listeners.contains(listener) { totals.listeners[listener.index].open &-= 1 }
         clients.remove(c)
         counters.closedConnections &+= 1
     }

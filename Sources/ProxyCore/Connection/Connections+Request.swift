@@ -109,6 +109,8 @@ extension Connections {
         clients[c].upstream = -1
         clients[c].service = -1
         clients[c].endpoint = .none
+        clients[c].totals = unrouted
+        clients[c].endpointTotals = .none
         clients[c].avoidsPool = false
         clients[c].canReplay = true
         clients[c].prefersJSON = false
@@ -147,6 +149,7 @@ extension Connections {
         }
         var hasBody = requestHead.framing != .none
         let verdict = decide(c)
+        clients[c].totals = verdict.totals ?? unrouted
         if log.isOn { beginRecord(c, verdict) }
         if case .forward(let service) = verdict.result {
             clients[c].exchange = Exchange(opening(hasBody: hasBody))
@@ -199,10 +202,13 @@ extension Connections {
         }
         var result: Result
         var route: Int?
+        /// The slot that counts for it, where a rule was met.
+        var totals: SlotID?
 
-        init(_ result: Result, route: Int? = nil) {
+        init(_ result: Result, route: Int? = nil, totals: SlotID? = nil) {
             self.result = result
             self.route = route
+            self.totals = totals
         }
     }
 
@@ -236,10 +242,10 @@ extension Connections {
         case .route(let route):
             switch routes.target(route) {
             case .forward(let first, let count, let totalWeight):
-                let service = routes.service(first: first, count: count, totalWeight: totalWeight, random: &random)
-                return Verdict(.forward(service), route: route)
-            case .redirect(let index): return Verdict(.redirect(Int(index)), route: route)
-            case .nowhere: return Verdict(.answer(.noEndpoint), route: route)
+                let share = routes.share(first: first, count: count, totalWeight: totalWeight, random: &random)
+                return Verdict(.forward(share.service), route: route, totals: share.totals)
+            case .redirect(let index, let totals): return Verdict(.redirect(Int(index)), route: route, totals: totals)
+            case .nowhere(let totals): return Verdict(.answer(.noEndpoint), route: route, totals: totals)
             }
         }
     }

@@ -253,6 +253,7 @@ extension Connections {
         clients[c].toldClose = !clients[c].exchange.keepsClient || isDraining
         if isDraining { clients[c].exchange.endsConnection() }
         if outcome.isRejection { counters.rejected &+= 1 }
+        totals.refused(outcome)
         buffers.reclaim(&clients[c].requestOut)
         let need = Answer.bytesMax + location.count
         if clients[c].responseOut.hasMemory, clients[c].responseOut.writableCount < need {

@@ -141,6 +141,7 @@ extension Connections {
         clients[c].headIsUnsent = true
         clients[c].status = UInt16(truncatingIfNeeded: responseHead.status)
         clients[c].answeredAt = now
+        countFirstByte(c)
         clients[c].moved = true
         clients[c].canReplay = false
         if isDraining { clients[c].exchange.endsConnection() }

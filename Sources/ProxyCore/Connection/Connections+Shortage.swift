@@ -9,7 +9,10 @@ extension Connections {
     mutating func noteExhaustion() { counters.exhaustions &+= 1 }
 
     /// Notes that a connection was turned away.
-    mutating func noteShed() { counters.shedConnections &+= 1 }
+    mutating func noteShed() {
+        counters.shedConnections &+= 1
+        totals.refused(.overloaded)
+    }
 
     /// Frees a descriptor. Whether one could be freed.
     mutating func makeRoom() -> Bool { closeOldestNewcomer() || closeSomeIdleUpstream() || closeOldestIdle() }

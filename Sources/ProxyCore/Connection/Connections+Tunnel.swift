@@ -5,6 +5,7 @@ extension Connections {
     mutating func openTunnel(_ c: Int32) {
         clients[c].status = 101
         clients[c].answeredAt = now
+        countFirstByte(c)
         clients[c].moved = true
         upstreams[clients[c].upstream].mustClose = true
         clients[c].canReplay = false

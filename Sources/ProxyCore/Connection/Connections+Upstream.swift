@@ -10,6 +10,7 @@ extension Connections {
         }
         clients[c].endpoint = directory.endpoints.id(endpoint)
         clients[c].tried.insert(clients[c].endpoint)
+        clients[c].endpointTotals = directory.endpoints[endpoint].totals
         clients[c].exchange.attemptBegan()
         if !clients[c].avoidsPool {
             let u = takePooled(endpoint, mustBeAlive: !clients[c].method.isIdempotent)
@@ -21,7 +22,11 @@ extension Connections {
     /// Joins a connected upstream and a client, and sends the request.
     private mutating func attach(_ u: Int32, _ c: Int32) {
         // One that was being made counts since it was begun, so that an endpoint that answers nobody looks busy.
-        if upstreams[u].state != .connecting { directory.endpoints[upstreams[u].endpoint].inFlight &+= 1 }
+        if upstreams[u].state == .connecting {
+            directory.endpoints[upstreams[u].endpoint].connecting &-= 1
+        } else {
+            directory.endpoints[upstreams[u].endpoint].inFlight &+= 1
+        }
         upstreams[u].client = c
         upstreams[u].state = .active
         clients[c].upstream = u
@@ -53,6 +58,7 @@ extension Connections {
         let u = id.index
         upstreamTimers.reserve(Int(upstreams.slotCount))
         directory.endpoints[endpoint].connections &+= 1
+        directory.endpoints[endpoint].connecting &+= 1
         directory.endpoints[endpoint].inFlight &+= 1
         upstreams[u].client = c
         clients[c].upstream = u
@@ -74,11 +80,12 @@ extension Connections {
         }
         guard readiness.isWritable else { return }
         upstreamTimers.disarm(u)
+        countConnected(c)
         attach(u, c)
     }
 
     private mutating func connectFailed(_ c: Int32, _ failure: ConnectFailure) {
-        counters.connectFailures &+= 1
+        countConnectFailure(c, failure)
         let service = clients[c].service
         let tried = clients[c].tried
         let canTryAnother = directory.pick(service: service, tried: tried, random: &random) != nil
@@ -108,6 +115,7 @@ extension Connections {
         discardUpstream(c)
         if action == .connect {
             counters.retries &+= 1
+            countAttempt(c, .upstreamReset)
             clients[c].requestOut.rewind()
             // The next one may be as stale; and this endpoint did nothing wrong by closing an idle connection.
             clients[c].avoidsPool = true
@@ -148,6 +156,7 @@ extension Connections {
     /// Closes an upstream connection that is in no list.
     mutating func closeUpstream(_ u: Int32) {
         let endpoint = upstreams[u].endpoint
+        if upstreams[u].state == .connecting { directory.endpoints[endpoint].connecting &-= 1 }
         upstreamTimers.disarm(u)
         buffers.reclaim(&upstreams[u].input)
         upstreams.remove(u)

@@ -10,6 +10,7 @@
 //     Connections+Ending        exchanges and connections end
 //     Connections+Departure     an endpoint is gone
 //     Connections+Shortage      what goes first when there is not enough
+//     Connections+Telemetry     what is counted, and told
 
 /// All connections of one worker.
 public struct Connections: ~Copyable {
@@ -59,6 +60,11 @@ public struct Connections: ~Copyable {
     var log: AccessLog
     /// What was counted so far.
     public internal(set) var counters = Counters()
+    var totals = Totals()
+    /// Counts for requests that no rule met.
+    let unrouted: SlotID
+    /// Services whose slots are in use.
+    var countedServices: [String] = []
 
     /// Connections of a worker that serves `snapshot`.
     public init(
@@ -82,7 +88,8 @@ public struct Connections: ~Copyable {
         date = HTTPDate(unixSeconds: Clock.wallSecondsCoarse())
         self.now = now
         self.log = log
-        routes = CompiledRoutes(Snapshot(), services: [])
+        unrouted = totals.use(RouteKey(route: "", service: ""))
+        routes = CompiledRoutes(Snapshot(), services: [], totals: &totals)
         pending.reserveCapacity(64)
         adopt(snapshot)
     }
@@ -101,7 +108,12 @@ public struct Connections: ~Copyable {
     public mutating func adopt(_ snapshot: Snapshot) {
         var gone: [Int32] = []
         let services = directory.adopt(snapshot.services) { gone.append($0) }
-        routes = CompiledRoutes(snapshot, services: services)
+        endpointsJoined()
+        nameServices(snapshot, services)
+        let countedRoutes = routes.counted
+        routes = CompiledRoutes(snapshot, services: services, totals: &totals)
+        for key in countedRoutes { totals.release(key, at: now) }
+        totals.forget(at: now)
         if snapshot.limits != limits {
             if snapshot.limits.headers != limits.headers {
                 requestHead = RequestHead(lines: snapshot.limits.headers)
@@ -158,19 +170,21 @@ public struct Connections: ~Copyable {
 
     /// A connection was accepted.
     @inline(__always)
-    public mutating func accepted(_ socket: consuming Socket, from peer: NetworkAddress, listener: Int32) {
+    public mutating func accepted(_ socket: consuming Socket, from peer: NetworkAddress, listener: SlotID) {
         guard let id = clients.insert(ClientConnection(socket: socket, peer: peer, listener: listener)) else {
-            counters.shedConnections &+= 1
-            return
+            return noteShed()
         }
         let c = id.index
         clientTimers.reserve(Int(clients.slotCount))
         guard poller.add(clients[c].socket, Token(.client, id)) else {
             clients.remove(c)
-            counters.shedConnections &+= 1
-            return
+            return noteShed()
         }
         counters.acceptedConnections &+= 1
+        if totals.listeners.contains(listener) {
+            totals.listeners[listener.index].accepted &+= 1
+            totals.listeners[listener.index].open &+= 1
+        }
         enterIdle(c, isNewcomer: true)
         clients[c].waiting = .firstByte
         clientTimers.arm(c, at: now + times.requestHeader)
@@ -278,6 +292,7 @@ public struct Connections: ~Copyable {
             answer(c, outcome)
         case .cut(let outcome):
             clients[c].outcome = outcome
+            totals.refused(outcome)
             cutClient(c)
         case .abandon(let outcome):
             clients[c].outcome = outcome

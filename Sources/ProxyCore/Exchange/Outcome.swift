@@ -106,27 +106,83 @@ extension Outcome {
     }
 
     /// The word for it in the access log: before the colon, and the reason behind it where there is one.
-    public var word: StaticString {
+    public var word: StaticString { kind.word }
+
+    /// An outcome without its details: what is counted.
+    public enum Kind: UInt8, Sendable, CaseIterable {
+        case ok, redirected, answered, tunnel
+        case rejected, headTimeout, bodyTimeout, clientClosed, clientStalled
+        case noRoute, noEndpoint, connectRefused, connectTimeout, connectUnreachable
+        case upstreamReset, upstreamMalformed, responseTimeout, upstreamStalled
+        case overloaded, drained
+
+        /// The word for it in the log and in metrics.
+        public var word: StaticString {
+            switch self {
+            case .ok, .tunnel: "ok"
+            case .redirected: "redirected"
+            case .answered: "answered"
+            case .rejected: "rejected"
+            case .headTimeout: "header_timeout"
+            case .bodyTimeout: "body_timeout"
+            case .clientClosed: "client_closed"
+            case .clientStalled: "client_stalled"
+            case .noRoute: "no_route"
+            case .noEndpoint: "no_endpoint"
+            case .connectRefused: "connect_refused"
+            case .connectTimeout: "connect_timeout"
+            case .connectUnreachable: "connect_unreachable"
+            case .upstreamReset: "upstream_reset"
+            case .upstreamMalformed: "upstream_malformed"
+            case .responseTimeout: "timeout"
+            case .upstreamStalled: "upstream_stalled"
+            case .overloaded: "overloaded"
+            case .drained: "drained"
+            }
+        }
+
+        /// Whether we refused, before anybody was asked: its word, or that of the rejection, is a reason of
+        /// `hdproxy_rejected_total`.
+        public var isRefusal: Bool {
+            switch self {
+            case .rejected, .headTimeout, .bodyTimeout, .noRoute, .noEndpoint, .overloaded: true
+            case .ok, .redirected, .answered, .tunnel, .clientClosed, .clientStalled, .connectRefused, .connectTimeout,
+                .connectUnreachable, .upstreamReset, .upstreamMalformed, .responseTimeout, .upstreamStalled, .drained:
+                false
+            }
+        }
+
+        /// Why a connection could not be made.
+        @inline(__always) init(_ failure: ConnectFailure) {
+            switch failure {
+            case .refused: self = .connectRefused
+            case .timeout: self = .connectTimeout
+            case .unreachable: self = .connectUnreachable
+            }
+        }
+    }
+
+    /// What it is without its details.
+    @inline(__always) public var kind: Kind {
         switch self {
-        case .ok, .tunnelClosed: "ok"
-        case .redirected: "redirected"
-        case .answeredLocally: "answered"
-        case .rejected: "rejected"
-        case .headTimeout: "header_timeout"
-        case .bodyTimeout: "body_timeout"
-        case .clientClosed: "client_closed"
-        case .clientStalled: "client_stalled"
-        case .noRoute: "no_route"
-        case .noEndpoint: "no_endpoint"
-        case .connectFailed(.refused): "connect_refused"
-        case .connectFailed(.timeout): "connect_timeout"
-        case .connectFailed(.unreachable): "connect_unreachable"
-        case .upstreamClosed: "upstream_reset"
-        case .upstreamMalformed: "upstream_malformed"
-        case .responseTimeout: "timeout"
-        case .upstreamStalled: "upstream_stalled"
-        case .overloaded: "overloaded"
-        case .drained: "drained"
+        case .ok: .ok
+        case .redirected: .redirected
+        case .answeredLocally: .answered
+        case .tunnelClosed: .tunnel
+        case .rejected: .rejected
+        case .headTimeout: .headTimeout
+        case .bodyTimeout: .bodyTimeout
+        case .clientClosed: .clientClosed
+        case .clientStalled: .clientStalled
+        case .noRoute: .noRoute
+        case .noEndpoint: .noEndpoint
+        case .connectFailed(let failure): Kind(failure)
+        case .upstreamClosed: .upstreamReset
+        case .upstreamMalformed: .upstreamMalformed
+        case .responseTimeout: .responseTimeout
+        case .upstreamStalled: .upstreamStalled
+        case .overloaded: .overloaded
+        case .drained: .drained
         }
     }
 

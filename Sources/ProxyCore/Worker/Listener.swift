@@ -5,19 +5,22 @@
 struct Listener: ~Copyable {
     let spec: ListenerSpec
     let socket: Socket
+    /// The slot that counts for it.
+    let totals: SlotID
     /// How many connections the next turn may take: more while many wait, one while few do, so that a quiet listener
     /// costs no call in vain and a busy one no turn for each.
     var appetite = 1
 
-    init(_ listening: ListeningSocket) {
+    init(_ listening: ListeningSocket, totals: SlotID) {
         spec = listening.spec
+        self.totals = totals
         socket = Socket(owning: listening.descriptor)
     }
 
     /// What an unused slot holds.
     static func vacant() -> Listener {
         let nowhere = NetworkAddress(ip: IPAddress(high: 0, low: 0), port: 0)
-        return Listener(ListeningSocket(spec: ListenerSpec(name: "", address: nowhere), descriptor: -1))
+        return Listener(ListeningSocket(spec: ListenerSpec(name: "", address: nowhere), descriptor: -1), totals: .none)
     }
 }
 
@@ -53,7 +56,8 @@ extension Worker {
 
     /// Begins to accept on a socket.
     mutating func open(_ listening: ListeningSocket) {
-        guard let id = listeners.insert(Listener(listening)) else { return }
+        let totals = connections.useListener(listening.spec.name)
+        guard let id = listeners.insert(Listener(listening, totals: totals)) else { return }
         _ = connections.poller.addLevel(listeners[id.index].socket.number, Token(.listener, id))
     }
 
@@ -91,7 +95,7 @@ extension Worker {
             socket.resetOnClose()
             return connections.noteShed()
         }
-        connections.accepted(socket, from: peer, listener: listener)
+        connections.accepted(socket, from: peer, listener: listeners[listener].totals)
     }
 
     private mutating func pauseListener(_ index: Int32) {
@@ -120,6 +124,7 @@ extension Worker {
             }
         }
         connections.poller.remove(listeners[index].socket.number)
+        connections.releaseListener(listeners[index].spec.name)
         listeners.remove(index)
     }
 

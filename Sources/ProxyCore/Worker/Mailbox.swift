@@ -12,6 +12,10 @@ public enum Mail: Sendable {
     case endpoints([EndpointsChange])
     /// Finish what is under way and leave.
     case drain(DrainSpec)
+    /// Tell what was counted.
+    case report(TelemetryReply)
+    /// Say that you turn.
+    case ping(Heartbeat)
 }
 
 /// A socket that already listens, on its way to the worker that will accept on it.
@@ -30,6 +34,9 @@ public struct ListeningSocket: Sendable {
 
 /// The one way into a worker from another thread.
 public final class Mailbox: Sendable {
+    /// Questions that wait for an answer at most.
+    private static let reportsMax = 8
+
     let wake: WakeHandle
     private let waiting = Mutex(Waiting())
 
@@ -41,7 +48,10 @@ public final class Mailbox: Sendable {
         var changes: [EndpointsChange] = []
         /// Where each service's change stands.
         var places: [String: Int] = [:]
-        var isEmpty: Bool { mail.isEmpty && changes.isEmpty }
+        /// Questions, which are answered after everything else. Of a worker that is stuck only the latest ones wait.
+        var reports: [TelemetryReply] = []
+        var ping: Heartbeat?
+        var isEmpty: Bool { mail.isEmpty && changes.isEmpty && reports.isEmpty && ping == nil }
 
         mutating func add(_ item: Mail) {
             switch item {
@@ -49,6 +59,10 @@ public final class Mailbox: Sendable {
             case .adopt, .drain:
                 closeChanges()
                 mail.append(item)
+            case .report(let reply):
+                if reports.count == Mailbox.reportsMax { reports.removeFirst() }
+                reports.append(reply)
+            case .ping(let heartbeat): ping = heartbeat
             }
         }
 
@@ -61,8 +75,17 @@ public final class Mailbox: Sendable {
             }
         }
 
+        /// Everything, in order.
+        mutating func takeAll() -> [Mail] {
+            closeChanges()
+            mail += reports.map { .report($0) }
+            if let ping { mail.append(.ping(ping)) }
+            defer { self = Waiting() }
+            return mail
+        }
+
         /// Lets no later change stand before what comes next.
-        mutating func closeChanges() {
+        private mutating func closeChanges() {
             if changes.isEmpty { return }
             mail.append(.endpoints(changes))
             changes = []
@@ -83,13 +106,9 @@ public final class Mailbox: Sendable {
         if wasEmpty { wake.wake() }
     }
 
-    /// Takes all mail, in order. Changes of endpoints that came one after another are one.
+    /// Takes all mail, in order. Changes of endpoints that came one after another are one, and questions come last.
     func take() -> [Mail] {
         wake.clear()
-        return waiting.withLock { waiting in
-            waiting.closeChanges()
-            defer { waiting = Waiting() }
-            return waiting.mail
-        }
+        return waiting.withLock { $0.takeAll() }
     }
 }

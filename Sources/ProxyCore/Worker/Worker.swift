@@ -91,6 +91,8 @@ public struct Worker: ~Copyable {
                 }
                 close(removed)
             case .endpoints(let changes): connections.adopt(changes)
+            case .report(let reply): reply.answer(connections.telemetry())
+            case .ping(let heartbeat): heartbeat.beat(connections.now)
             case .drain(let spec):
                 guard drain == nil else { continue }
                 drain = Drain(spec, now: connections.now)

@@ -105,7 +105,7 @@ struct Rig: ~Copyable {
         guard case .connection(let socket, let address) = front.socket.accept() else {
             throw SystemError("accept", code: 0, doing: "a test")
         }
-        connections.accepted(socket, from: address, listener: 0)
+        connections.accepted(socket, from: address, listener: .none)
         return peer
     }
 

@@ -15,6 +15,8 @@ import Testing
             switch item {
             case .adopt(let snapshot, _, _): "adopt \(snapshot.generation)"
             case .drain: "drain"
+            case .report: "report"
+            case .ping: "ping"
             case .endpoints(let changes):
                 changes.map { "\($0.service)=\($0.endpoints.map(\.id.description).joined(separator: ","))" }
                     .joined(separator: " ")
