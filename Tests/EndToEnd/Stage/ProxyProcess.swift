@@ -182,7 +182,15 @@ func spawn(_ command: [String], input: Int32?, output: String, environment: [Str
     var settings: [UnsafeMutablePointer<CChar>?] = unsafe all.map { unsafe strdup("\($0)=\($1)") } + [nil]
     defer { unsafe (arguments + settings).forEach { unsafe free($0) } }
     var pid: pid_t = 0
-    let outcome = unsafe posix_spawnp(&pid, command[0], &actions, nil, &arguments, &settings)
+    // Threads of the test runner block signals, and a child would inherit that: dnsmasq would never see a SIGHUP.
+    var attributes = posix_spawnattr_t()
+    var none = sigset_t()
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    unsafe sigemptyset(&none)
+    unsafe posix_spawnattr_setsigmask(&attributes, &none)
+    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+    let outcome = unsafe posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &settings)
     guard outcome == 0 else { throw StageError("cannot start \(command[0]): errno \(outcome)") }
     return pid
 }

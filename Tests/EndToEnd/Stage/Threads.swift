@@ -14,6 +14,17 @@ final class Locked<Value>: Sendable {
     }
 }
 
+/// A thread beside the test, for what goes on while the test tells its play.
+struct Detached {
+    private let body: @Sendable () -> Void
+
+    /// A thread that will run `body`.
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+
+    /// Starts it. It ends by itself.
+    func start() { Thread(block: body).start() }
+}
+
 /// Runs each job on a new thread. Unlike a bare thread, a task there still knows which test it belongs to.
 private final class ThreadEach: TaskExecutor {
     static let shared = ThreadEach()
