@@ -29,19 +29,24 @@ final class MachineFiles {
     private var configurationFile: File
     private var hostsFile: File
     private let port: UInt16
+    private let lookEvery: Instant.Span
     private var nextLook = Instant(nanoseconds: .min)
 
     /// The files at these paths, not read yet. The servers of `resolv.conf` are asked at `port`.
-    init(configuration: String, hosts: String, port: UInt16 = ResolverConfiguration.port) {
+    init(
+        configuration: String, hosts: String, port: UInt16 = ResolverConfiguration.port,
+        lookEvery: Duration = .seconds(1)
+    ) {
         configurationFile = File(path: configuration)
         hostsFile = File(path: hosts)
         self.port = port
+        self.lookEvery = Instant.Span(lookEvery)
     }
 
     /// Reads what has changed, and looks at most once a second. Whether the configuration is another one now.
     func refresh(_ now: Instant) -> Bool {
         guard now >= nextLook else { return false }
-        nextLook = now + .milliseconds(1000)
+        nextLook = now + lookEvery
         if let text = Self.changed(&hostsFile, bytesMax: Self.hostsBytesMax) { hosts = HostsFile(text) }
         guard let text = Self.changed(&configurationFile, bytesMax: Self.configurationBytesMax) else { return false }
         var new = ResolverConfiguration(text)

@@ -1,0 +1,555 @@
+import Glibc
+import ProxyCore
+import Testing
+
+@testable import Discovery
+
+/// The resolver against servers that do what a script says.
+@Suite struct ResolverTests {
+    init() { ControlThread.start() }
+
+    private typealias Asked = ScriptedDNS.Asked
+    private typealias Reply = ScriptedDNS.Reply
+
+    @ControlThread
+    private func resolver(
+        _ servers: [ScriptedDNS], options: String = "", hosts: String = "", tryLimit: Duration = .seconds(2)
+    ) throws -> Resolver {
+        let folder = try TemporaryFolder()
+        let files = MachineFiles(
+            configuration: try folder.write(options, to: "resolv.conf"), hosts: try folder.write(hosts, to: "hosts"))
+        // The folder goes with this function, so what is to be read is read now.
+        _ = files.refresh(Clock.now())
+        return Resolver(servers: servers.map(\.address), files: files, tryLimit: tryLimit)
+    }
+
+    private func soon(_ seconds: Int64 = 10) -> Instant { Clock.now() + .milliseconds(seconds * 1000) }
+
+    @ControlThread
+    private func ask(
+        _ resolver: Resolver, _ name: String = "api.example.", _ family: Resolver.Family = .v4, freshly: Bool = false
+    ) async -> Resolver.Answer {
+        await resolver.addresses(of: name, family: family, freshly: freshly, until: soon())
+    }
+
+    /// The addresses as text, or the reason why there are none.
+    private func texts(_ answer: Resolver.Answer) -> [String] {
+        switch answer {
+        case .addresses(let addresses, _): addresses.map(\.description)
+        case .none: ["none"]
+        case .failed(let failure): [failure.reason.rawValue]
+        }
+    }
+
+    // MARK: Good servers
+
+    @Test(
+        "each query has a port, a number and a mix of cases of its own; answers are kept, unless fresh ones are wanted")
+    @ControlThread
+    func queries() async throws {
+        let server = try ScriptedDNS { [$0.addresses(["10.0.0.2", "10.0.0.1"])] }
+        let resolver = try resolver([server])
+        for _ in 0..<3 { #expect(texts(await ask(resolver)) == ["10.0.0.1", "10.0.0.2"]) }
+        #expect(server.counts == [1, 0])
+        for _ in 0..<19 { _ = await ask(resolver, freshly: true) }
+        #expect(server.asked.count == 20)
+        #expect(Set(server.asked.map(\.port)).count > 15)
+        #expect(Set(server.asked.map { Array($0.bytes[..<2]) }).count > 15)
+        #expect(Set(server.asked.map { Array($0.bytes[12..<24]) }).count > 15)
+        #expect(server.asked.allSatisfy { $0.hasEDNS })
+        await server.stop()
+    }
+
+    @Test("lives are kept within one and thirty seconds, and count down")
+    @ControlThread
+    func lives() async throws {
+        let lives: [String: UInt32] = ["zero.example": 0, "five.example": 5, "hour.example": 3600]
+        let server = try ScriptedDNS { [$0.addresses(["10.0.0.1"], life: lives[$0.name] ?? 1)] }
+        let resolver = try resolver([server])
+        for (name, bounds) in [("zero.", 0.1...1.0), ("five.", 4.0...5.0), ("hour.", 29.0...30.0)] {
+            guard case .addresses(_, let life) = await ask(resolver, name + "example.") else {
+                Issue.record("no addresses")
+                continue
+            }
+            #expect(bounds.contains(life / .seconds(1)), "\(name) \(life)")
+        }
+        await server.stop()
+    }
+
+    @Test("the recorded answers of a rolling update are what the witness hears, one after the other")
+    @ControlThread
+    func rollout() async throws {
+        let text = try String(contentsOf: RecordedDNS.folder.appending(path: "rollout-answers.tsv"), encoding: .utf8)
+        let rows = text.split(separator: "\n").dropFirst().map { $0.split(separator: "\t")[3].split(separator: ",") }
+        let answers = rows.map { $0.map(String.init) }
+        let server = try ScriptedDNS { [$0.addresses(answers[$0.number].shuffled(), life: 5)] }
+        let resolver = try resolver([server])
+        for expected in answers { #expect(texts(await ask(resolver, freshly: true)) == expected) }
+        #expect(server.asked.count == 11)
+        await server.stop()
+    }
+
+    @Test("both families are asked side by side; one that cannot be told does not hide the other")
+    @ControlThread
+    func families() async throws {
+        let server = try ScriptedDNS { asked in
+            if asked.name == "six.example" {
+                guard asked.type == .aaaa else { return [asked.absent(0)] }
+                var writer = asked.reply(answers: 1)
+                writer.aaaa("six.example", last: 6)
+                return [.send(writer.bytes)]
+            }
+            if asked.name == "none.example" { return [asked.absent(0)] }
+            guard asked.type == .a else { return [.send(asked.reply(0x8182).bytes)] }
+            return asked.name == "dark.example" ? [asked.absent(3)] : [asked.addresses(["10.0.0.1"])]
+        }
+        let resolver = try resolver([server])
+        #expect(texts(await ask(resolver, "api.example.", .both)) == ["10.0.0.1"])
+        #expect(texts(await ask(resolver, "six.example.", .both)) == ["fd00::6"])
+        #expect(texts(await ask(resolver, "none.example.", .both)) == ["none"])
+        #expect(texts(await ask(resolver, "dark.example.", .both)) == ["servfail"])
+        #expect(await resolver.addressList(of: "api.example.", until: soon()) == [IPAddress("10.0.0.1")!])
+        #expect(await resolver.addressList(of: "none.example.", until: soon()) == [])
+        await server.stop()
+    }
+
+    @Test("literals and hosts need no server, and what is no name is not asked for")
+    @ControlThread
+    func withoutServer() async throws {
+        let server = try ScriptedDNS { _ in [] }
+        let resolver = try resolver([server], hosts: "10.9.9.9 Api.Example api\nfd00::9 api")
+        #expect(texts(await ask(resolver, "192.0.2.1", .both)) == ["192.0.2.1"])
+        #expect(texts(await ask(resolver, "192.0.2.1", .v6)) == ["none"])
+        #expect(texts(await ask(resolver, "2001:db8::1", .both)) == ["2001:db8::1"])
+        #expect(texts(await ask(resolver, "api", .both)) == ["10.9.9.9", "fd00::9"])
+        #expect(texts(await ask(resolver, "API.example.", .v6)) == ["none"])
+        #expect(texts(await ask(resolver, "localhost", .both)) == ["127.0.0.1", "::1"])
+        for name in ["", "a b", "010.0.0.1", "1.2.3", "x..y"] {
+            #expect(texts(await ask(resolver, name, .both)) == ["bad_name"])
+        }
+        #expect(server.asked.isEmpty)
+        await server.stop()
+        #expect(texts(await ask(try self.resolver([]))) == ["no_server"])
+    }
+
+    // MARK: The search list
+
+    @Test("the search list is walked to the first name that exists; a failure on the way is no absence")
+    @ControlThread
+    func search() async throws {
+        let server = try ScriptedDNS { asked in
+            switch asked.name {
+            case "found.b.example", "own.other", "both.b.example": [asked.addresses(["10.0.0.1"])]
+            case "nodata.a.example": [asked.absent(0)]
+            case "broken.a.example": [.send(asked.reply(0x8182).bytes)]
+            case "broken.b.example", "nodata.b.example": [asked.addresses(["6.6.6.6"])]
+            default: [asked.absent(3)]
+            }
+        }
+        let resolver = try resolver([server], options: "search a.example b.example\noptions ndots:3")
+        func names() -> [String] { server.asked.map(\.name) }
+        #expect(texts(await ask(resolver, "found")) == ["10.0.0.1"])
+        #expect(names() == ["found.a.example", "found.b.example"])
+        #expect(texts(await ask(resolver, "own.other")) == ["10.0.0.1"])
+        #expect(names().suffix(3) == ["own.other.a.example", "own.other.b.example", "own.other"])
+        #expect(texts(await ask(resolver, "nodata")) == ["none"])
+        #expect(texts(await ask(resolver, "broken")) == ["servfail"])
+        #expect(texts(await ask(resolver, "nobody")) == ["none"])
+        let before = server.asked.count
+        #expect(texts(await ask(resolver, "whole.")) == ["none"])
+        #expect(texts(await ask(resolver, "whole.b.example")) == ["none"])
+        #expect(names().suffix(from: before) == ["whole", "whole.b.example"])
+        await server.stop()
+    }
+
+    // MARK: Evil answers
+
+    @Test("answers of strangers are dropped, and waiting goes on until the right one comes; doubles do no harm")
+    @ControlThread
+    func strangers() async throws {
+        let server = try ScriptedDNS { asked in
+            func evil(_ change: (inout MessageWriter) -> Void) -> Reply {
+                var writer = asked.reply(answers: 1)
+                writer.a(asked.name, "6.6.6.6")
+                change(&writer)
+                return .send(writer.bytes)
+            }
+            guard case .send(let right) = asked.addresses(["10.0.0.1"]) else { return [] }
+            var elsewhere = asked.reply(answers: 1)
+            elsewhere.a(asked.name, "6.6.6.7")
+            return [
+                evil { $0.bytes[0] ^= 0xFF },
+                evil { $0.bytes[2] = 0x01 },
+                evil { $0.bytes[13] = UInt8(ascii: "x") },
+                evil { $0.put(28, at: MessageWriter.questionEnd($0.bytes) - 4) },
+                evil { $0.bytes = Array($0.bytes.prefix(11)) },
+                evil { $0.bytes = [] },
+                .spoof(elsewhere.bytes),
+                .pause(.milliseconds(50)), .send(right), .send(right), .spoof(right),
+            ]
+        }
+        let resolver = try resolver([server])
+        #expect(texts(await ask(resolver)) == ["10.0.0.1"])
+        #expect(server.counts == [1, 0])
+        await server.stop()
+    }
+
+    @Test("an answer that comes after its time is not taken for that of the next try")
+    @ControlThread
+    func late() async throws {
+        let server = try ScriptedDNS { asked in
+            guard asked.number == 0 else { return [.pause(.milliseconds(150)), asked.addresses(["10.0.0.1"])] }
+            return [.pause(.milliseconds(350)), asked.addresses(["6.6.6.6"])]
+        }
+        let resolver = try resolver([server], tryLimit: .milliseconds(300))
+        #expect(texts(await ask(resolver)) == ["10.0.0.1"])
+        #expect(Set(server.asked.map(\.port)).count == server.asked.count)
+        await server.stop()
+    }
+
+    @Test("many wrong answers are a guess in progress: the question goes on by TCP")
+    @ControlThread
+    func storm() async throws {
+        let server = try ScriptedDNS { asked in
+            if asked.isTCP { return [asked.addresses(["10.0.0.1"])] }
+            return (0..<60).map { k in
+                var writer = asked.reply(answers: 1)
+                writer.a(asked.name, "6.6.6.6")
+                writer.put(UInt16(k), at: 0)
+                writer.bytes[0] = ~asked.bytes[0]
+                return .send(writer.bytes)
+            }
+        }
+        let resolver = try resolver([server])
+        #expect(texts(await ask(resolver)) == ["10.0.0.1"])
+        #expect(server.counts == [1, 1])
+        await server.stop()
+    }
+
+    @Test("a cut answer is never the whole: TCP brings it, and without TCP there is none")
+    @ControlThread
+    func truncation() async throws {
+        let server = try ScriptedDNS { asked in
+            var part = asked.reply(0x8380, answers: 1)
+            part.a(asked.name, "10.0.0.1")
+            guard asked.isTCP else { return [.send(part.bytes)] }
+            guard case .send(let whole) = asked.addresses((1...2000).map { "10.0.\($0 / 250).\($0 % 250)" }) else {
+                return []
+            }
+            let framed = [UInt8(whole.count >> 8), UInt8(whole.count & 255)] + whole
+            switch asked.name {
+            case "whole.example": return framed.map { .raw([$0]) }.prefix(40) + [.raw(Array(framed.dropFirst(40)))]
+            case "half.example": return [.raw(Array(framed.prefix(framed.count / 2)))]
+            case "shut.example": return []
+            case "still.example": return [.raw(Array(framed.prefix(500))), .pause(.seconds(20))]
+            case "cut.example": return [.send(part.bytes)]
+            case "stranger.example":
+                part.bytes[0] ^= 1
+                return [.send(part.bytes)]
+            default: return [.raw([0, 0])]
+            }
+        }
+        let resolver = try resolver([server], tryLimit: .milliseconds(300))
+        guard case .addresses(let addresses, _) = await ask(resolver, "whole.example.") else {
+            Issue.record("no addresses")
+            return
+        }
+        #expect(addresses.count == 2000)
+        let reasons = [
+            "half": "malformed", "shut": "unreachable", "still": "truncated", "cut": "truncated",
+            "stranger": "malformed", "empty": "malformed",
+        ]
+        for (name, reason) in reasons {
+            #expect(texts(await ask(resolver, "\(name).example.")) == [reason], "\(name)")
+        }
+        await server.stop()
+    }
+
+    @Test("a server that does not understand EDNS is asked without it, and so the next time")
+    @ControlThread
+    func formatError() async throws {
+        for header in [false, true] {
+            let server = try ScriptedDNS { asked in
+                if !asked.hasEDNS { return [asked.addresses(["10.0.0.1"])] }
+                var writer = asked.reply(0x8181)
+                if header {
+                    writer.bytes = Array(writer.bytes.prefix(12))
+                    writer.put(0, at: 4)
+                }
+                return [.send(writer.bytes)]
+            }
+            let resolver = try resolver([server])
+            #expect(texts(await ask(resolver)) == ["10.0.0.1"])
+            #expect(texts(await ask(resolver, "other.example.")) == ["10.0.0.1"])
+            #expect(server.asked.map(\.hasEDNS) == [true, false, false])
+            await server.stop()
+        }
+    }
+
+    @Test("a server that does not repeat the mix of cases is asked without it, and so the next time")
+    @ControlThread
+    func otherCase() async throws {
+        let server = try ScriptedDNS { asked in
+            var writer = asked.reply(answers: 1)
+            writer.a(asked.name, "10.0.0.1")
+            for k in 12..<MessageWriter.questionEnd(asked.bytes) { writer.bytes[k] = ASCII.lowercased(writer.bytes[k]) }
+            return [.send(writer.bytes)]
+        }
+        let resolver = try resolver([server])
+        let name = "a-long-name-that-has-many-letters-to-mix.example."
+        #expect(texts(await ask(resolver, name)) == ["10.0.0.1"])
+        #expect(server.asked.count == 2)
+        #expect(texts(await ask(resolver, "another-\(name)")) == ["10.0.0.1"])
+        #expect(server.asked.count == 3)
+        await server.stop()
+    }
+
+    // MARK: Bad servers
+
+    @Test("when the first server is silent the second one is asked, and first for the next name")
+    @ControlThread
+    func silence() async throws {
+        let silent = try ScriptedDNS { _ in [] }
+        let good = try ScriptedDNS { [$0.addresses(["10.0.0.1"])] }
+        let resolver = try resolver([silent, good], tryLimit: .milliseconds(300))
+        #expect(texts(await ask(resolver)) == ["10.0.0.1"])
+        #expect(silent.counts == [1, 0] && good.counts == [1, 0])
+        #expect(texts(await ask(resolver, "other.example.")) == ["10.0.0.1"])
+        #expect(silent.counts == [1, 0] && good.counts == [2, 0])
+        await silent.stop()
+        await good.stop()
+    }
+
+    @Test("a server that is silent by UDP is asked by TCP in the end, from a new port each time")
+    @ControlThread
+    func silentUDP() async throws {
+        let server = try ScriptedDNS { $0.isTCP ? [$0.addresses(["10.0.0.1"])] : [] }
+        let resolver = try resolver([server], tryLimit: .milliseconds(200))
+        #expect(texts(await ask(resolver)) == ["10.0.0.1"])
+        #expect(server.counts == [2, 1])
+        #expect(server.asked[0].port != server.asked[1].port)
+        await server.stop()
+    }
+
+    @Test("with several servers each one's refusal leads to the next, and only all together to a failure")
+    @ControlThread
+    func failures() async throws {
+        let codes: [String: UInt16] = ["refused": 5, "servfail": 2, "notimp": 4, "rcode": 9, "formerr": 1]
+        let bad = try ScriptedDNS { asked in
+            let word = String(asked.name.prefix { $0 != "." && $0 != "-" })
+            if word == "malformed" { return [.send(asked.reply(answers: 3).bytes)] }
+            if word == "lame" {
+                var writer = asked.reply(authorities: 1)
+                writer.add([0], 2, MessageWriter.wire("ns.example"))
+                return [.send(writer.bytes)]
+            }
+            return [.send(asked.reply(0x8180 | (codes[word] ?? 0)).bytes)]
+        }
+        let good = try ScriptedDNS { [$0.addresses(["10.0.0.1"])] }
+        let two = try resolver([bad, good])
+        let one = try resolver([bad])
+        for word in codes.keys + ["malformed", "lame"] {
+            #expect(texts(await ask(two, "\(word)-two.example.")) == ["10.0.0.1"], "\(word)")
+            let answer = await ask(one, "\(word).example.")
+            #expect(answer == .failed(LookupFailure(.init(rawValue: word)!, server: bad.address)))
+        }
+        await bad.stop()
+        await good.stop()
+    }
+
+    @Test("a failure is remembered for about a second, also where fresh answers are wanted")
+    @ControlThread
+    func rememberedFailure() async throws {
+        let server = try ScriptedDNS { [.send($0.reply(0x8182).bytes)] }
+        let resolver = try resolver([server])
+        for _ in 0..<5 { #expect(texts(await ask(resolver, freshly: true)) == ["servfail"]) }
+        #expect(server.asked.count == 2)
+        _ = await ControlThread.sleep(for: .milliseconds(1010))
+        _ = await ask(resolver)
+        #expect(server.asked.count == 4)
+        await server.stop()
+    }
+
+    @Test("where nobody listens the failure comes at once")
+    @ControlThread
+    func unreachable() async throws {
+        let server = try ScriptedDNS { _ in [] }
+        let resolver = try resolver([server])
+        await server.stop()
+        let began = Clock.now()
+        #expect(texts(await ask(resolver)) == ["unreachable"])
+        #expect((Clock.now() - began).nanoseconds < 1_500_000_000)
+    }
+
+    // MARK: Aliases
+
+    @Test("an alias that leads out of the answer is asked on, with the shortest life; a circle over answers fails")
+    @ControlThread
+    func aliases() async throws {
+        let server = try ScriptedDNS { asked in
+            let targets = [
+                "a.example": "b.example", "b.example": "c.example", "loop1.example": "loop2.example",
+                "loop2.example": "loop1.example", "gone.example": "nobody.example",
+            ]
+            if asked.name == "c.example" { return [asked.addresses(["10.0.0.1"])] }
+            let next = asked.name.hasPrefix("n") ? "n\(asked.name)" : nil
+            guard let target = targets[asked.name] ?? next, asked.name != "nobody.example" else {
+                return [asked.absent(3)]
+            }
+            var writer = asked.reply(answers: 1)
+            writer.alias(asked.name, target, life: asked.name == "b.example" ? 3 : 20)
+            return [.send(writer.bytes)]
+        }
+        let resolver = try resolver([server])
+        guard case .addresses(let addresses, let life) = await ask(resolver, "a.example.") else {
+            Issue.record("no addresses")
+            return
+        }
+        #expect(addresses == [IPAddress("10.0.0.1")!] && life <= .seconds(3) && life > .seconds(1))
+        #expect(texts(await ask(resolver, "loop1.example.")) == ["alias_loop"])
+        #expect(texts(await ask(resolver, "n.example.")) == ["alias_loop"])
+        #expect(texts(await ask(resolver, "gone.example.")) == ["none"])
+        await server.stop()
+    }
+
+    // MARK: Many who ask
+
+    @Test("who asks the same at the same time shares one query, and leaving hurts nobody else")
+    @ControlThread
+    func flights() async throws {
+        let server = try ScriptedDNS { [.pause(.milliseconds(200)), $0.addresses(["10.0.0.1"])] }
+        let resolver = try resolver([server])
+        let all = (0..<50).map { _ in Task { @ControlThread in await self.ask(resolver, freshly: true) } }
+        let impatient = Task { @ControlThread in
+            await resolver.addresses(of: "api.example.", family: .v4, until: Clock.now() + .milliseconds(20))
+        }
+        while server.asked.isEmpty { _ = await ControlThread.sleep(for: .milliseconds(1)) }
+        for task in all.prefix(10) { task.cancel() }
+        #expect(texts(await impatient.value) == ["timeout"])
+        for task in all.prefix(10) { #expect(texts(await task.value) == ["cancelled"]) }
+        for task in all.dropFirst(10) { #expect(texts(await task.value) == ["10.0.0.1"]) }
+        #expect(server.counts == [1, 0])
+        await server.stop()
+    }
+
+    @Test("when nobody waits any more, nobody asks any more, and who comes then asks anew")
+    @ControlThread
+    func abandoned() async throws {
+        let server = try ScriptedDNS { $0.number == 0 ? [] : [$0.addresses(["10.0.0.1"])] }
+        let resolver = try resolver([server], tryLimit: .seconds(30))
+        let task = Task { @ControlThread in await self.ask(resolver) }
+        while server.asked.isEmpty { _ = await ControlThread.sleep(for: .milliseconds(1)) }
+        task.cancel()
+        #expect(texts(await task.value) == ["cancelled"])
+        #expect(texts(await ask(resolver)) == ["10.0.0.1"])
+        #expect(server.counts == [2, 0])
+        await server.stop()
+    }
+
+    @Test("more names at once than there are places are all answered")
+    @ControlThread
+    func manyNames() async throws {
+        let server = try ScriptedDNS { [.pause(.milliseconds(5)), $0.addresses(["10.0.0.1"])] }
+        let resolver = try resolver([server], tryLimit: .seconds(5))
+        let tasks = (0..<300).map { k in Task { @ControlThread in await self.ask(resolver, "n\(k).example.") } }
+        for task in tasks { #expect(texts(await task.value) == ["10.0.0.1"]) }
+        #expect(server.asked.count >= 300)
+        await server.stop()
+    }
+
+    // MARK: Services
+
+    @Test("services: addresses that came along are used, others asked for; a part that fails fails the whole")
+    @ControlThread
+    func services() async throws {
+        let server = try ScriptedDNS { asked in
+            if asked.type == .a || asked.type == .aaaa {
+                switch asked.name {
+                case "lost.example": return [.send(asked.reply(0x8182).bytes)]
+                case "t3.example" where asked.type == .a: return [asked.addresses(["10.0.0.3", "10.0.0.4"])]
+                default: return [asked.absent(3)]
+                }
+            }
+            var writer: MessageWriter
+            switch asked.name {
+            case "added.example":
+                writer = asked.reply(answers: 2, additionals: 3)
+                writer.service(asked.name, "t1.example", port: 8000)
+                writer.service(asked.name, "T2.example", port: 8001, priority: 1)
+                writer.a("T1.Example", "10.0.0.1", life: 3)
+                writer.a("t2.example", "10.0.0.2")
+                writer.a("other.example", "6.6.6.6")
+            case "asked.example":
+                writer = asked.reply(answers: 2)
+                writer.service(asked.name, "t3.example", port: 8000)
+                writer.service(asked.name, "nobody.example", port: 8000)
+            case "part.example" where asked.isTCP:
+                writer = asked.reply(answers: 2, additionals: 2)
+                writer.service(asked.name, "t1.example", port: 8000)
+                writer.service(asked.name, "t2.example", port: 8000)
+                writer.a("t1.example", "10.0.0.1")
+                writer.a("t2.example", "10.0.0.2")
+            case "part.example", "lost.srv.example":
+                writer = asked.reply(answers: 2, additionals: asked.name == "part.example" ? 1 : 0)
+                writer.service(asked.name, "t3.example", port: 8000)
+                writer.service(asked.name, "lost.example", port: 8000)
+                if asked.name == "part.example" { writer.a("t3.example", "10.0.0.1") }
+            case "here.example":
+                writer = asked.reply(answers: 1)
+                writer.service(asked.name, ".", port: 0)
+            default: return [asked.absent(asked.name == "nodata.example" ? 0 : 3)]
+            }
+            return [.send(writer.bytes)]
+        }
+        let resolver = try resolver([server])
+        func texts(_ name: String) async -> [String] {
+            switch await resolver.services(of: name, until: soon()) {
+            case .addresses(let all, _): all.map { "\($0.address)/\($0.priority)" }
+            case .none: ["none"]
+            case .failed(let failure): [failure.reason.rawValue]
+            }
+        }
+        #expect(await texts("added.example.") == ["10.0.0.1:8000/0", "10.0.0.2:8001/1"])
+        #expect(server.asked.count == 1)
+        #expect(await texts("asked.example.") == ["10.0.0.3:8000/0", "10.0.0.4:8000/0"])
+        #expect(server.asked.count == 6)
+        #expect(await texts("part.example.") == ["10.0.0.1:8000/0", "10.0.0.2:8000/0"])
+        #expect(server.asked.count == 8)
+        #expect(await texts("lost.srv.example.") == ["servfail"])
+        for name in ["here", "nodata", "nobody"] { #expect(await texts("\(name).example.") == ["none"]) }
+        #expect(await texts("no name") == ["bad_name"])
+        guard case .addresses(_, let life) = await resolver.services(of: "added.example.", until: soon()) else {
+            Issue.record("no addresses")
+            return
+        }
+        #expect(life <= .seconds(3))
+        await server.stop()
+    }
+
+    // MARK: Files
+
+    @Test("another resolv.conf or hosts is noticed, and what was kept of the old servers is forgotten")
+    @ControlThread
+    func rereading() async throws {
+        let first = try ScriptedDNS { [$0.addresses(["10.0.0.1"])] }
+        let folder = try TemporaryFolder()
+        let files = MachineFiles(
+            configuration: try folder.write("nameserver 127.0.0.1\n", to: "resolv.conf"), hosts: folder.path("hosts"),
+            port: first.address.port, lookEvery: .zero)
+        let resolver = Resolver(servers: [], files: files)
+        #expect(texts(await ask(resolver, "api")) == ["10.0.0.1"])
+        // A file that is gone or has no server changes nothing.
+        try folder.write("", to: "resolv.conf")
+        #expect(texts(await ask(resolver, "api", freshly: true)) == ["10.0.0.1"])
+        #expect(first.asked.count == 2)
+        try folder.write("nameserver 127.0.0.1\nsearch b.example\n", to: "resolv.conf")
+        #expect(texts(await ask(resolver, "api")) == ["10.0.0.1"])
+        #expect(first.asked.map(\.name) == ["api", "api", "api.b.example"])
+        // Nobody listens there, at that port.
+        try folder.write("nameserver 127.0.0.77\n", to: "resolv.conf")
+        #expect(texts(await ask(resolver, "api.b.example.")) == ["unreachable"])
+        try folder.write("10.7.7.7 api.b.example", to: "hosts")
+        #expect(texts(await ask(resolver, "api.b.example.")) == ["10.7.7.7"])
+        await first.stop()
+    }
+}
