@@ -28,6 +28,8 @@ public final class DNSSource: EndpointSource {
         var reference: DNSReference
         var witness: DNSWitness
         var tasks: [Task<Void, Never>] = []
+        /// Whether DNS could tell at least once.
+        var wasAnswered = false
         /// What is wrong now; nil: nothing.
         var failure: String?
     }
@@ -50,7 +52,7 @@ public final class DNSSource: EndpointSource {
         var status = SourceStatus(name: name)
         let failing = services.values.filter { $0.failure != nil }
         status.synced =
-            services.values.allSatisfy(\.witness.isComplete) && (services.isEmpty || failing.count < services.count)
+            services.values.allSatisfy(\.wasAnswered) && (services.isEmpty || failing.count < services.count)
         status.stale = lastAnswer.map { Clock.now() - $0 > Self.staleAfter && !services.isEmpty } ?? false
         status.lastEventMicroseconds = lastEventMicroseconds
         status.errorCounts = counts
@@ -191,6 +193,7 @@ public final class DNSSource: EndpointSource {
         var failure: String?
         if case .failed(let reason) = answer { failure = reason }
         services[name]?.failure = failure
+        if failure == nil { services[name]?.wasAnswered = true }
         if let failure, service.failure == nil {
             note(
                 Notice(

@@ -30,9 +30,6 @@ struct DNSWitness {
     /// A service of which these parts are asked; nothing was heard yet.
     init(_ parts: [Part]) { self.parts = Dictionary(uniqueKeysWithValues: parts.map { ($0, Heard()) }) }
 
-    /// Whether each part was answered at least once.
-    var isComplete: Bool { parts.values.allSatisfy { $0.expires != nil } }
-
     /// A good answer for `part` came; no addresses: there are none.
     mutating func heard(_ addresses: [NetworkAddress], for part: Part, until expires: Instant) {
         parts[part] = Heard(addresses: addresses, expires: expires)
