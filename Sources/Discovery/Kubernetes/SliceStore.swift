@@ -54,7 +54,11 @@ struct SliceStore {
 
     private var changedServices: Set<ObjectKey> = []
     private var changedAddresses: Set<IPAddress> = []
+    /// How many services were not told yet.
+    private var untold = 0
     private var toldComplete = false
+    /// Whether slices were listed since the last update: even where nothing differs, that everything is known is news.
+    private var hasNewList = false
 
     init(node: String? = nil) { self.node = node }
 
@@ -72,10 +76,11 @@ struct SliceStore {
             guard let reference = spec.kubernetes else { continue }
             var target = Target(reference: reference)
             if let before = old[spec.name], before.reference == reference { target = before }
-            targets[spec.name] = target
+            if targets.updateValue(target, forKey: spec.name) != nil { continue }
             targetsByService[target.key, default: []].append(spec.name)
             if target.told == nil { changedServices.insert(target.key) }
         }
+        untold = targets.values.count { $0.told == nil }
         let needed = Set(targets.values.map(\.reference.namespace))
         for name in Set(namespaces.keys).subtracting(needed) { forget(name) }
         for name in needed where namespaces[name] == nil { namespaces[name] = Namespace() }
@@ -125,6 +130,7 @@ struct SliceStore {
             keep(slice)
         }
         for key in gone { removeSlice(key) }
+        hasNewList = true
         if namespaces[namespace]?.hasSlices == false {
             namespaces[namespace]?.hasSlices = true
             markAll(namespace)
@@ -187,11 +193,15 @@ struct SliceStore {
             update.claims[address] = claims
         }
         changedAddresses.removeAll(keepingCapacity: true)
-        update.isComplete = targets.values.allSatisfy { $0.told != nil }
-        defer { toldComplete = update.isComplete }
+        update.isComplete = untold == 0
+        defer {
+            toldComplete = update.isComplete
+            hasNewList = false
+        }
         let isNews =
             !update.services.isEmpty || !update.problems.isEmpty || !update.claims.isEmpty
             || !update.clusterAddresses.isEmpty || update.isComplete != toldComplete
+            || (hasNewList && update.isComplete)
         return isNews ? update : nil
     }
 
@@ -216,7 +226,11 @@ struct SliceStore {
             // Its Service may well be there: we were not told.
             endpoints = nil
         }
-        if let told = target.told, told == (endpoints, problem) { return }
+        if let told = target.told {
+            if told == (endpoints, problem) { return }
+        } else {
+            untold -= 1
+        }
         target.told = (endpoints, problem)
         update.services[name] = endpoints
         update.problems[name] = problem

@@ -219,6 +219,9 @@ public struct Socket: ~Copyable, Sendable {
     /// Tells the peer that nothing more comes.
     @inline(__always) public borrowing func shutdownSending() { _ = Glibc.shutdown(number, Int32(SHUT_WR)) }
 
+    /// Ends both directions: whoever waits for this socket finds it at its end.
+    public borrowing func shutdown() { _ = Glibc.shutdown(number, Int32(SHUT_RDWR)) }
+
     /// Makes the coming close a reset, so that the peer cannot take a cut message for a whole one.
     public borrowing func resetOnClose() {
         var value = linger(l_onoff: 1, l_linger: 0)
@@ -249,6 +252,22 @@ public struct Socket: ~Copyable, Sendable {
         let number = number
         let result = unsafe storage.withPointers { address, length in unsafe getsockname(number, address, length) }
         return result == 0 ? NetworkAddress(storage) : nil
+    }
+
+    /// Notices a peer that is gone without a word: asks it after `idleSeconds` of silence and then every
+    /// `intervalSeconds`, and breaks the connection when `probes` questions, or bytes that were sent, were not
+    /// acknowledged for as long as all that takes. Best effort: without it, only deadlines end such a connection.
+    public borrowing func noticeDeadPeer(idleSeconds: Int32, intervalSeconds: Int32, probes: Int32) {
+        let unacknowledged = (idleSeconds &+ intervalSeconds &* probes) &* 1000
+        for (level, option, value) in [
+            (SOL_SOCKET, SO_KEEPALIVE, 1), (Int32(IPPROTO_TCP), TCP_KEEPIDLE, idleSeconds),
+            (Int32(IPPROTO_TCP), TCP_KEEPINTVL, intervalSeconds), (Int32(IPPROTO_TCP), TCP_KEEPCNT, probes),
+            (Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, unacknowledged),
+        ] as [(Int32, Int32, Int32)] {
+            var value = value
+            // Safety: each of these options is an int.
+            _ = unsafe setsockopt(number, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+        }
     }
 
     /// Sends small pieces at once: a message is one send, and what follows it must not wait for an acknowledgement.

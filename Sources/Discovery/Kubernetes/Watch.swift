@@ -1,0 +1,411 @@
+// What happens to the objects of one resource in one namespace? List, then watch, for ever, over whatever goes wrong.
+// The decisions are ``WatchProgress``'s; here they are carried out.
+
+import FoundationEssentials
+import ProxyCore
+
+/// One resource of the API.
+struct APIResource: Equatable, Sendable {
+    /// The path of its group, which tells whether the server has it.
+    var group: String
+    /// Its name in paths.
+    var plural: String
+
+    static let endpointSlices = APIResource(group: "/apis/discovery.k8s.io/v1", plural: "endpointslices")
+    static let endpoints = APIResource(group: "/api/v1", plural: "endpoints")
+    static let services = APIResource(group: "/api/v1", plural: "services")
+
+    /// The path of all of them in a namespace, with these parameters.
+    func path(in namespace: String, _ query: [(name: String, value: String)]) -> String {
+        var path = "\(group)/namespaces/\(Self.escaped(namespace))/\(plural)"
+        var separator = "?"
+        for (name, value) in query {
+            path += "\(separator)\(name)=\(Self.escaped(value))"
+            separator = "&"
+        }
+        return path
+    }
+
+    /// Percent-encoded but for what never means anything in a path or a query (RFC 3986 §2.3).
+    private static func escaped(_ text: String) -> String {
+        var escaped = ""
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                escaped.unicodeScalars.append(Unicode.Scalar(byte))
+            default:
+                let digits = String(byte, radix: 16, uppercase: true)
+                escaped += digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
+            }
+        }
+        return escaped
+    }
+}
+
+/// What one event did.
+enum ObjectChange<Object: ClusterObject>: Sendable, Equatable {
+    case present(Object)
+    case gone(ObjectKey)
+}
+
+/// To whom a watch tells what it hears.
+@ControlThread
+struct WatchReports<Object: ClusterObject> {
+    /// These are all objects there are.
+    var listed: @ControlThread (SliceStore.Listing<Object>) -> Void
+    /// These changes came together, in this order; mostly one.
+    var changed: @ControlThread ([ObjectChange<Object>]) -> Void
+    /// The server is there and answers.
+    var heard: @ControlThread () -> Void
+    /// Something came to nothing; it will be tried again.
+    var failed: @ControlThread (APIFailure) -> Void
+    /// An object could not be read; what was known of it stays.
+    var unreadable: @ControlThread (ObjectKey?, String) -> Void
+}
+
+/// Follows one resource in one namespace.
+@ControlThread
+final class Watch<Object: ClusterObject> {
+    /// How it asks.
+    struct Manner: Sendable {
+        /// For how long a watch is asked, by chance.
+        var seconds = 300...600
+        /// How much longer it may live.
+        var grace = Duration.seconds(15)
+        /// After so much silence a second connection asks whether the server is there and knows what we know.
+        var quiet = Duration.seconds(20)
+        /// Objects of one page.
+        var pageLimit = 500
+        /// Whether lists are asked as the beginning of a watch (`sendInitialEvents`). Off: a list is one answer with a
+        /// certain end, while the end of initial events hangs on a bookmark that a server may never send.
+        var prefersWatchList = false
+        /// How long initial events may pause before such a server is not trusted with them.
+        var initialSilence = Duration.seconds(5)
+    }
+
+    /// Why it stopped.
+    enum Ending: Equatable {
+        /// Its task was cancelled.
+        case cancelled
+        /// The server does not have this resource.
+        case notServed
+        /// A watch came to its end, and that is how long it was to go.
+        case onceOver
+    }
+
+    private let resource: APIResource
+    private let namespace: String
+    private let manner: Manner
+    private let client: APIClient
+    /// Asks whether the server is there while the watch is silent; nil where others do so.
+    private let prober: APIClient?
+    private let reports: WatchReports<Object>
+
+    private var progress = WatchProgress()
+    private var decoder = JSONDecoder()
+    private var mayWatchList: Bool
+    /// What a probe found that ends the watch.
+    private var found: APIFailure?
+    private var probe: Task<Void, Never>?
+
+    init(
+        _ resource: APIResource, in namespace: String, _ client: APIClient, probing prober: APIClient? = nil,
+        manner: Manner = Manner(), _ reports: WatchReports<Object>
+    ) {
+        self.resource = resource
+        self.namespace = namespace
+        self.client = client
+        self.prober = prober
+        self.manner = manner
+        self.reports = reports
+        mayWatchList = manner.prefersWatchList
+    }
+
+    /// Lists and watches until the task is cancelled, the server turns out not to have the resource, or, with `once`,
+    /// one watch has come to its end.
+    func run(once: Bool = false) async -> Ending {
+        defer { probe?.cancel() }
+        while !Task.isCancelled {
+            do throws(APIFailure) {
+                switch progress.step {
+                case .list(let version): try await mayWatchList ? watchList(version) : list(version)
+                case .watch(let version):
+                    try await watch(version)
+                    if once { return .onceOver }
+                }
+            } catch {
+                if error.reason == .cancelled { break }
+                let isFirst = progress.version.isEmpty
+                if isFirst, resource == .endpointSlices, error.reason == .notFound || error.reason == .forbidden,
+                    await lacksGroup()
+                {
+                    return .notServed
+                }
+                reports.failed(error)
+                let chance = Double(systemRandom() >> 11) * 0x1p-53
+                let pause = progress.failed(error, now: Clock.now(), chance: chance)
+                if pause.nanoseconds > 0 { _ = await ControlThread.sleep(until: Clock.now() + pause) }
+            }
+        }
+        return .cancelled
+    }
+
+    /// Whether the server has no such group. An account with few rights gets 403 for what is not there.
+    private func lacksGroup() async -> Bool {
+        do throws(APIFailure) {
+            _ = try await client.getAll(resource.group)
+            return false
+        } catch {
+            return error.reason == .notFound
+        }
+    }
+
+    // MARK: Listing
+
+    private func list(_ version: String?) async throws(APIFailure) {
+        var listing = SliceStore.Listing<Object>(objects: [])
+        var token = ""
+        var newest = ""
+        repeat {
+            let page = try await page(version, token)
+            for item in page.items {
+                if case .unreadable(let key, _, let reason) = item { reports.unreadable(key, reason) }
+                listing.add(item)
+            }
+            // All pages are of the first one's version.
+            if newest.isEmpty { newest = page.resourceVersion }
+            guard page.continueToken != token || token.isEmpty else {
+                throw APIFailure(.malformed, "a list that never ends")
+            }
+            token = page.continueToken
+        } while !token.isEmpty
+        progress.listed(newest)
+        reports.listed(listing)
+        reports.heard()
+    }
+
+    private func page(_ version: String?, _ token: String) async throws(APIFailure) -> ObjectList<Object> {
+        var query: [(name: String, value: String)] = []
+        if !token.isEmpty {
+            query = [("limit", "\(manner.pageLimit)"), ("continue", token)]
+        } else if let version {
+            query = [("resourceVersion", version)]
+            // Pages of a version would be of exactly that version, which may be gone; so no limit here.
+            if version != "0" { query.append(("resourceVersionMatch", "NotOlderThan")) }
+        } else {
+            query = [("limit", "\(manner.pageLimit)")]
+        }
+        let body = try await client.getAll(resource.path(in: namespace, query))
+        do throws(JSONProblem) { return try .read(body) } catch {
+            client.close()
+            throw APIFailure(.malformed, "the list of \(resource.plural): \(error)")
+        }
+    }
+
+    // MARK: Watching
+
+    private func watch(_ version: String) async throws(APIFailure) {
+        let seconds = watchSeconds()
+        let begin = Clock.now()
+        let path = resource.path(
+            in: namespace,
+            [
+                ("watch", "1"), ("resourceVersion", version), ("allowWatchBookmarks", "true"),
+                ("timeoutSeconds", "\(seconds)"),
+            ])
+        // A version is only good at the server that gave it: behind a new connection there may be another one, or the
+        // same with its history lost.
+        guard try await client.getOnSameConnection(path) else { return progress.connectionWasLost() }
+        reports.heard()
+        let heardAnything = try await follow(begin, seconds, initial: nil)
+        if let failure = progress.ended(after: Clock.now() - begin, heardAnything: heardAnything) { throw failure }
+    }
+
+    /// A list as the beginning of a watch. A server that does not have it is not asked again.
+    private func watchList(_ version: String?) async throws(APIFailure) {
+        let seconds = watchSeconds()
+        let begin = Clock.now()
+        var query: [(name: String, value: String)] = [
+            ("watch", "1"), ("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan"),
+            ("allowWatchBookmarks", "true"), ("timeoutSeconds", "\(seconds)"),
+        ]
+        if let version, version != "0" { query.append(("resourceVersion", version)) }
+        do throws(APIFailure) {
+            try await client.get(resource.path(in: namespace, query))
+        } catch {
+            guard error.reason == .refused else { throw error }
+            mayWatchList = false
+            return try await list(version)
+        }
+        let heardAnything = try await follow(begin, seconds, initial: SliceStore.Listing(objects: []))
+        if let failure = progress.ended(after: Clock.now() - begin, heardAnything: heardAnything) { throw failure }
+    }
+
+    private func watchSeconds() -> Int {
+        let span = UInt64(manner.seconds.upperBound - manner.seconds.lowerBound + 1)
+        return manner.seconds.lowerBound + Int(systemRandom() % span)
+    }
+
+    /// Takes events until the watch ends; whether there were any. `initial` collects those that stand for a list.
+    private func follow(
+        _ begin: Instant, _ seconds: Int, initial: SliceStore.Listing<Object>?
+    ) async throws(APIFailure) -> Bool {
+        var framer = EventFramer()
+        var batch = Batch(initial: initial)
+        let end = begin + Instant.Span(.seconds(seconds)) + Instant.Span(manner.grace)
+        found = nil
+        defer {
+            probe?.cancel()
+            probe = nil
+        }
+        var mayComeMore = true
+        while mayComeMore {
+            let quiet = batch.initial == nil ? manner.quiet : manner.initialSilence
+            var failure: APIFailure?
+            do throws(APIFailure) {
+                mayComeMore = try await client.moreBody(until: min(Clock.now() + Instant.Span(quiet), end)) {
+                    framer.append($0)
+                }
+            } catch {
+                failure = error
+            }
+            if let failure {
+                if let found { throw found }
+                guard failure.reason == .timeout else { throw failure }
+                if batch.initial != nil {
+                    client.close()
+                    mayWatchList = false
+                    throw APIFailure(.timeout, "initial events of \(resource.plural) without an end")
+                }
+                guard Clock.now() < end else {
+                    client.close()
+                    throw APIFailure(.timeout, "a watch of \(resource.plural) outlived its time")
+                }
+                askWhetherThere()
+                continue
+            }
+            failure = take(&framer, &batch)
+            flush(&batch)
+            if let failure {
+                client.close()
+                throw failure
+            }
+        }
+        if let found { throw found }
+        if framer.isInsideObject { throw APIFailure(.malformed, "a watch of \(resource.plural) ended within an event") }
+        if batch.initial != nil {
+            mayWatchList = false
+            throw APIFailure(.closed, "initial events of \(resource.plural) without an end")
+        }
+        return batch.heardAnything
+    }
+
+    /// What the events of one read come to.
+    private struct Batch {
+        var initial: SliceStore.Listing<Object>?
+        var listed: SliceStore.Listing<Object>?
+        var changes: [ObjectChange<Object>] = []
+        var heardAnything = false
+        var isHeard = false
+    }
+
+    /// Reads all events that are complete. What is wrong with the next one, or nil.
+    private func take(_ framer: inout EventFramer, _ batch: inout Batch) -> APIFailure? {
+        while true {
+            let event: WatchEvent<Object>
+            do throws(EventFramer.Refusal) {
+                guard let bytes = try framer.next() else { return nil }
+                do throws(JSONProblem) { event = try .read(bytes, decoder) } catch {
+                    return APIFailure(.malformed, "an event of \(resource.plural): \(error)")
+                }
+            } catch {
+                if case .tooLarge = error { return APIFailure(.tooLarge, error.description) }
+                return APIFailure(.malformed, error.description)
+            }
+            if case .failed(let status) = event { return .of(status) }
+            batch.heardAnything = true
+            batch.isHeard = true
+            apply(event, &batch)
+        }
+    }
+
+    private func apply(_ event: WatchEvent<Object>, _ batch: inout Batch) {
+        switch event {
+        case .present(let item, _):
+            if case .unreadable(let key, _, let reason) = item { reports.unreadable(key, reason) }
+            if batch.initial != nil {
+                // Initial events come in no order of versions, so none of them is one to go on from.
+                batch.initial?.add(item)
+                return
+            }
+            switch item {
+            case .object(let object):
+                batch.changes.append(.present(object))
+                progress.passed(object.resourceVersion)
+            case .unreadable(_, let version, _): progress.passed(version)
+            }
+        case .deleted(.object(let object)):
+            batch.changes.append(.gone(object.key))
+            progress.passed(object.resourceVersion)
+        case .deleted(.unreadable(let key, let version, _)):
+            // Its name is all that is needed.
+            if let key { batch.changes.append(.gone(key)) }
+            progress.passed(version)
+        case .bookmark(let version, let endsInitialEvents):
+            if let listing = batch.initial {
+                guard endsInitialEvents else { return }
+                batch.initial = nil
+                batch.listed = listing
+                progress.listed(version)
+            } else {
+                progress.passed(version)
+            }
+        case .failed, .unknown: break
+        }
+    }
+
+    /// Tells what has come, all at once.
+    private func flush(_ batch: inout Batch) {
+        if let listing = batch.listed {
+            batch.listed = nil
+            reports.listed(listing)
+        }
+        if !batch.changes.isEmpty {
+            reports.changed(batch.changes)
+            batch.changes.removeAll(keepingCapacity: true)
+        }
+        if batch.isHeard {
+            batch.isHeard = false
+            reports.heard()
+        }
+    }
+
+    // MARK: Probing
+
+    /// Asks over a second connection whether the server is there, and whether it knows the version that we wait behind:
+    /// a watch says nothing of either while nothing happens.
+    private func askWhetherThere() {
+        guard let prober, probe == nil else { return }
+        let version = progress.version
+        probe = ControlThread.spawn { [self] in
+            let path = resource.path(
+                in: namespace,
+                [("limit", "1"), ("resourceVersion", version), ("resourceVersionMatch", "NotOlderThan")])
+            do throws(APIFailure) {
+                _ = try await prober.getAll(path)
+                reports.heard()
+            } catch {
+                switch error.reason {
+                case .cancelled: return
+                case .behind, .expired:
+                    found = error
+                    client.abort()
+                default: reports.failed(error)
+                }
+            }
+            probe = nil
+        }
+    }
+}
