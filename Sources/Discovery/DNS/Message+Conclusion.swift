@@ -67,16 +67,17 @@ extension Message {
         return .absent(.data, timeToLive: nil)
     }
 
-    /// Addresses that the answer adds for `name`, unasked, and the shortest of their lives; nil where there are none.
-    /// They count for the targets of SRV records alone.
-    func addedAddresses(of name: DomainName) -> (addresses: [IPAddress], timeToLive: UInt32)? {
-        var life = UInt32.max
-        let added = (additionals + answers).compactMap { record -> IPAddress? in
-            guard record.owner == name, case .address(let address) = record.data else { return nil }
-            life = min(life, record.timeToLive)
-            return address
+    /// Addresses that the answer adds, unasked, by the name that has them, with the shortest of their lives. They count
+    /// for the targets of SRV records alone.
+    func addedAddresses() -> [DomainName: (addresses: [IPAddress], timeToLive: UInt32)] {
+        var added: [DomainName: (addresses: [IPAddress], timeToLive: UInt32)] = [:]
+        for record in additionals + answers {
+            guard case .address(let address) = record.data else { continue }
+            added[record.owner, default: ([], .max)].addresses.append(address)
+            let life = added[record.owner]?.timeToLive ?? .max
+            added[record.owner]?.timeToLive = min(life, record.timeToLive)
         }
-        return added.isEmpty ? nil : (Self.withoutDoubles(added), life)
+        return added.mapValues { (Self.withoutDoubles($0.addresses), $0.timeToLive) }
     }
 
     /// Whether addresses of the targets of `services` may have been left out of an answer of `byteCount` bytes because
@@ -87,7 +88,8 @@ extension Message {
             guard case .service(let service) = data, service.target != .root else { return nil }
             return service.target
         }
-        let known = targets.count { addedAddresses(of: $0) != nil }
+        let added = addedAddresses()
+        let known = targets.count { added[$0] != nil }
         if known == 0 { return false }
         return known < targets.count || byteCount + Self.addedRecordBytesMax > room
     }

@@ -340,12 +340,13 @@ public final class Resolver {
             return Finding(
                 content: .addresses(addresses.sorted(by: precedes)), expires: Finding.end(seconds, from: now))
         }
+        let added = message.addedAddresses()
         var targets: [DomainName: [IPAddress]] = [:]
         var life = seconds
-        for service in services where targets[service.target] == nil {
-            guard let added = message.addedAddresses(of: service.target) else { continue }
-            targets[service.target] = added.addresses
-            life = min(life, added.timeToLive)
+        for service in services {
+            guard let known = added[service.target] else { continue }
+            targets[service.target] = known.addresses
+            life = min(life, known.timeToLive)
         }
         return Finding(content: .services(services, targets: targets), expires: Finding.end(life, from: now))
     }

@@ -21,7 +21,7 @@ import Testing
             let files = MachineFiles(
                 configuration: try folder.write(options, to: "resolv.conf"), hosts: folder.path("hosts"))
             _ = files.refresh(Clock.now())
-            let resolver = Resolver(servers: servers, files: files, tryLimit: .milliseconds(500))
+            let resolver = Resolver(servers: servers, files: files, tryLimit: .milliseconds(1000))
             source = DNSSource(
                 resolver: resolver, services: services,
                 heard: { [unowned self] in if case .dns(let testimony) = $0 { said.append(testimony) } },

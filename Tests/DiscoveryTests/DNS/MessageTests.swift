@@ -78,7 +78,7 @@ import Testing
             }
             #expect(services.map(\.port) == [8000, 8000, 8000])
             #expect(services.map(\.weight) == [33, 33, 33] && services.allSatisfy { $0.priority == 0 })
-            let added = services.flatMap { message.addedAddresses(of: $0.target)?.addresses ?? [] }
+            let added = services.flatMap { message.addedAddresses()[$0.target]?.addresses ?? [] }
             #expect(texts(added.map { .address($0) }) == Self.api)
             #expect(!message.targetsMayBeCut(data, byteCount: recorded.answer.count, room: 1232))
         }
@@ -90,7 +90,7 @@ import Testing
                 == .records(
                     [.service(Message.ServiceRecord(priority: 0, weight: 100, port: 80, target: target))], timeToLive: 5
                 ))
-        #expect(message.addedAddresses(of: target)?.addresses == [IPAddress("10.43.172.45")!])
+        #expect(message.addedAddresses()[target]?.addresses == [IPAddress("10.43.172.45")!])
     }
 
     @Test(

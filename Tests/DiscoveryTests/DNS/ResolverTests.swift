@@ -198,10 +198,10 @@ import Testing
     @ControlThread
     func late() async throws {
         let server = try ScriptedDNS { asked in
-            guard asked.number == 0 else { return [.pause(.milliseconds(150)), asked.addresses(["10.0.0.1"])] }
-            return [.pause(.milliseconds(350)), asked.addresses(["6.6.6.6"])]
+            guard asked.number == 0 else { return [.pause(.milliseconds(250)), asked.addresses(["10.0.0.1"])] }
+            return [.pause(.milliseconds(800)), asked.addresses(["6.6.6.6"])]
         }
-        let resolver = try resolver([server], tryLimit: .milliseconds(300))
+        let resolver = try resolver([server], tryLimit: .milliseconds(700))
         #expect(texts(await ask(resolver)) == ["10.0.0.1"])
         #expect(Set(server.asked.map(\.port)).count == server.asked.count)
         await server.stop()
@@ -249,12 +249,13 @@ import Testing
             default: return [.raw([0, 0])]
             }
         }
-        let resolver = try resolver([server], tryLimit: .milliseconds(300))
-        guard case .addresses(let addresses, _) = await ask(resolver, "whole.example.") else {
+        let patient = try self.resolver([server], tryLimit: .seconds(5))
+        guard case .addresses(let addresses, _) = await ask(patient, "whole.example.") else {
             Issue.record("no addresses")
             return
         }
         #expect(addresses.count == 2000)
+        let resolver = try self.resolver([server], tryLimit: .milliseconds(700))
         let reasons = [
             "half": "malformed", "shut": "unreachable", "still": "truncated", "cut": "truncated",
             "stranger": "malformed", "empty": "malformed",
@@ -311,7 +312,7 @@ import Testing
     func silence() async throws {
         let silent = try ScriptedDNS { _ in [] }
         let good = try ScriptedDNS { [$0.addresses(["10.0.0.1"])] }
-        let resolver = try resolver([silent, good], tryLimit: .milliseconds(300))
+        let resolver = try resolver([silent, good], tryLimit: .milliseconds(1000))
         #expect(texts(await ask(resolver)) == ["10.0.0.1"])
         #expect(silent.counts == [1, 0] && good.counts == [1, 0])
         #expect(texts(await ask(resolver, "other.example.")) == ["10.0.0.1"])
@@ -324,7 +325,7 @@ import Testing
     @ControlThread
     func silentUDP() async throws {
         let server = try ScriptedDNS { $0.isTCP ? [$0.addresses(["10.0.0.1"])] : [] }
-        let resolver = try resolver([server], tryLimit: .milliseconds(200))
+        let resolver = try resolver([server], tryLimit: .milliseconds(700))
         #expect(texts(await ask(resolver)) == ["10.0.0.1"])
         #expect(server.counts == [2, 1])
         #expect(server.asked[0].port != server.asked[1].port)
