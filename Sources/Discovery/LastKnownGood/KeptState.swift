@@ -11,6 +11,8 @@ public struct KeptState: Sendable, Equatable {
         public var kubernetes: KubernetesReference?
         /// Where DNS has it.
         public var dns: DNSReference?
+        /// As of when, in microseconds since 1970.
+        public var asOfMicroseconds: Int64
         /// Its endpoints, with identity and conditions.
         public var endpoints: [WitnessedEndpoint]
         /// The Service's own addresses.

@@ -78,6 +78,13 @@ struct AddressBook: Sendable {
         return unconfirmed
     }
 
+    /// Another witness begins to tell: what is known is believed until its list is complete.
+    mutating func startAnew() {
+        isListing = true
+        pending = [:]
+        for ip in pages.keys { pages[ip]?.isRemembered = true }
+    }
+
     /// Takes in the claims of a last known good state: until the API tells, they are believed.
     mutating func remember(_ claims: [AddressClaim], on ip: IPAddress, sharedBy node: String?) {
         let holders = claims.prefix(Self.claimsMax).map { Holder(claim: $0, age: 0, isListed: true, since: nil) }
@@ -174,9 +181,16 @@ struct AddressBook: Sendable {
     /// Who has an address that DNS gives for a service whose pods are `own`, if it is a stranger.
     func stranger(at address: NetworkAddress, own: (String) -> Bool) -> AddressClaim? {
         guard let page = pages[address.ip] else { return nil }
-        let claims = page.holders.lazy.map(\.claim)
-        if claims.contains(where: { own($0.uid) }) { return nil }
-        return claims.first { !shares($0, nil, page, port: address.port) }
+        let mine = page.holders.filter { own($0.claim.uid) && !$0.claim.terminating }
+        for other in page.holders where !own(other.claim.uid) && !shares(other.claim, nil, page, port: address.port) {
+            // A pod of the service's that has the IP since then; it may listen at a port that no slice mentions, but
+            // not at one that the other is known by.
+            let isOutlived = mine.contains { other.claim.terminating || $0.age > other.age }
+            if isOutlived, !other.claim.ports.contains(address.port) { continue }
+            if isOutlived, mine.contains(where: { $0.claim.ports.contains(address.port) }) { continue }
+            return other.claim
+        }
+        return nil
     }
 
     /// Whether `other` and whoever listens at `port` may both be right: pods in the network of one node.

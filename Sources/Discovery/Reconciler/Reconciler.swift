@@ -25,7 +25,7 @@ public struct Reconciler: Sendable {
 
     private var records: [ServiceRecord] = []
     private var index: [String: Int] = [:]
-    private var book = AddressBook()
+    private(set) var book = AddressBook()
     private(set) var contact: Contact
     /// Which services name an IP.
     private var naming: [IPAddress: [Int]] = [:]
@@ -68,7 +68,7 @@ public struct Reconciler: Sendable {
         case .kubernetesLost(let reason):
             change(&turn, wallMicroseconds) { $0.lost(reason: reason, now: now) }
         case .dns(let testimony):
-            guard let position = index[testimony.service] else { break }
+            guard let position = index[testimony.service], records[position].spec.dns != nil else { break }
             records[position].take(testimony.answer, now: now)
             weigh(position, &turn, wallMicroseconds)
         }
@@ -155,6 +155,9 @@ public struct Reconciler: Sendable {
         return turn
     }
 
+    /// The witness of Kubernetes is another one from now on, which begins with a list.
+    public mutating func kubernetesStartsAnew() { book.startAnew() }
+
     // MARK: What comes out
 
     /// Who can answer for `service` now.
@@ -192,6 +195,12 @@ public struct Reconciler: Sendable {
             || records.contains { $0.spec.kubernetes != nil && $0.isRemembered }
     }
 
+    /// Whether services that DNS alone knows are served from what an earlier process had written down.
+    public var isDNSStale: Bool { records.contains { $0.spec.kubernetes == nil && $0.isRemembered } }
+
+    /// Whether there is anything worth keeping over a restart.
+    public var knowsAnything: Bool { records.contains { $0.truth != .none && $0.truth != .static } }
+
     /// When the Kubernetes API was heard last, in microseconds since 1970.
     public var kubernetesHeardMicroseconds: Int64? { contact.lastHeardMicroseconds }
 
@@ -200,7 +209,7 @@ public struct Reconciler: Sendable {
         var state = KeptState(writtenMicroseconds: wallMicroseconds)
         var ips: Set<IPAddress> = []
         for record in records {
-            guard let service = record.kept else { continue }
+            guard let service = record.kept(contact, now: now, wallMicroseconds: wallMicroseconds) else { continue }
             state.services.append(service)
             ips.formUnion(record.ips)
         }
@@ -221,7 +230,7 @@ public struct Reconciler: Sendable {
             else { continue }
             records[position].remember(
                 service.endpoints, clusterAddresses: service.clusterAddresses, disbelieved: service.disbelieved,
-                writtenMicroseconds: kept.writtenMicroseconds)
+                asOfMicroseconds: service.asOfMicroseconds)
         }
         for owner in kept.owners { book.remember(owner.claims, on: owner.ip, sharedBy: owner.sharedBy) }
         populated = records.count { $0.isPopulated }
@@ -267,7 +276,7 @@ public struct Reconciler: Sendable {
             touched.insert(position)
         }
         for (name, slices) in update.services {
-            guard let position = index[name] else { continue }
+            guard let position = index[name], records[position].spec.kubernetes != nil else { continue }
             let problem = update.problems[name]
             note(problem, of: position, &turn)
             let was = records[position].isPopulated
@@ -276,7 +285,7 @@ public struct Reconciler: Sendable {
             touched.insert(position)
         }
         for (name, problem) in update.problems where update.services[name] == nil {
-            guard let position = index[name] else { continue }
+            guard let position = index[name], records[position].spec.kubernetes != nil else { continue }
             note(problem, of: position, &turn)
             let was = records[position].isPopulated
             records[position].take(problem: problem, book: book, isComplete: update.isComplete, now: now)

@@ -95,17 +95,17 @@ extension ServiceRecord {
                 ? "The Kubernetes API was never reached\(reason), so DNS is believed."
                 : "The Kubernetes API has been out of touch for \(Self.seconds(now - since)) s\(reason), so DNS is believed."
         case .lastKnownGood:
-            guard case .remembered(let written) = origin else { return "" }
-            let age = max(0, (wallMicroseconds &- written) / 1_000_000)
-            return
-                "Nobody has told more yet: last known good of \(CivilTime.timestamp(wallMicroseconds: written)), \(age) s old."
+            guard case .remembered(let then) = origin else { return "" }
+            let age = max(0, (wallMicroseconds &- then) / 1_000_000)
+            let time = CivilTime.timestamp(wallMicroseconds: then)
+            return "Nobody has told more yet: last known good of \(time), \(age) s old."
         }
     }
 
     private static func seconds(_ span: Instant.Span) -> Int64 { max(0, span.nanoseconds / 1_000_000_000) }
 
     /// What a later process should know; nil where the configuration says it all, or nothing is known.
-    var kept: KeptState.Service? {
+    func kept(_ contact: Contact, now: Instant, wallMicroseconds: Int64) -> KeptState.Service? {
         guard spec.kubernetes != nil || spec.dns != nil else { return nil }
         var endpoints: [WitnessedEndpoint]
         switch truth {
@@ -115,8 +115,13 @@ extension ServiceRecord {
             endpoints = known.lazy.filter { $0.verdict == .ready && $0.sources != .addresses }.map(\.endpoint)
         }
         if endpoints.isEmpty, truth == .dns { endpoints = slices ?? [] }
+        // What is only held on to grows no younger by being written again.
+        var asOf = wallMicroseconds
+        if truth != .dns, isRemembered, case .remembered(let then) = origin { asOf = then }
+        if truth == .kubernetes, !contact.isInTouch(now: now) { asOf = contact.lastHeardMicroseconds ?? asOf }
         return KeptState.Service(
-            kubernetes: spec.kubernetes, dns: spec.dns, endpoints: endpoints, clusterAddresses: clusterAddresses,
+            kubernetes: spec.kubernetes, dns: spec.dns, asOfMicroseconds: asOf, endpoints: endpoints,
+            clusterAddresses: clusterAddresses,
             disbelieved: check.disagreements.filter(\.kind.isExtra).map(\.address))
     }
 }

@@ -9,8 +9,8 @@ struct ServiceRecord: Sendable {
     enum Origin: Sendable, Equatable {
         /// The API told it to this process.
         case live
-        /// An earlier process wrote it down then (microseconds since 1970).
-        case remembered(writtenMicroseconds: Int64)
+        /// An earlier process knew it as of then (microseconds since 1970).
+        case remembered(asOfMicroseconds: Int64)
     }
 
     /// One endpoint that some witness names, and what was found about it.
@@ -153,13 +153,13 @@ struct ServiceRecord: Sendable {
 
     mutating func remember(
         _ endpoints: [WitnessedEndpoint], clusterAddresses: [IPAddress], disbelieved: [NetworkAddress],
-        writtenMicroseconds: Int64
+        asOfMicroseconds: Int64
     ) {
         slices = endpoints
         uids = Set(endpoints.lazy.compactMap(\.uid))
-        origin = .remembered(writtenMicroseconds: writtenMicroseconds)
+        origin = .remembered(asOfMicroseconds: asOfMicroseconds)
         self.clusterAddresses = clusterAddresses
-        check.remember(disbelieved: disbelieved, sinceMicroseconds: writtenMicroseconds)
+        check.remember(disbelieved: disbelieved, sinceMicroseconds: asOfMicroseconds)
     }
 
     mutating func compare(book: AddressBook, wallMicroseconds: Int64) -> (begun: [Disagreement], ended: [Disagreement])

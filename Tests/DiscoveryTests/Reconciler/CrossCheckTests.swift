@@ -73,7 +73,8 @@ struct CrossCheckTests {
         #expect(clerk.addresses() == ["10.42.0.1:8000"])
         #expect(clerk.view().truth == .kubernetes)
 
-        // Back, and DNS has come to its senses.
+        // Back, and DNS has come to its senses; what it answered before is compared with nothing.
+        clerk.wait(1)
         clerk.slices([pod("a", "10.42.0.1:8000")])
         clerk.dns(["10.42.0.1:8000"])
         #expect(clerk.lines("discovery_disagreement").count == 2)

@@ -1,0 +1,100 @@
+// Who writes to the disk? A thread of its own, because a disk may be slow, full or gone, and the control thread waits
+// for nobody. It has room for one state, the latest: what it did not get to in time is overtaken, never queued.
+
+import Glibc
+import ProxyCore
+import Synchronization
+
+/// Keeps the latest state in a directory.
+final class StateKeeper: Sendable {
+    private struct Slot {
+        var waiting: KeptState?
+        var isEnding = false
+        var failures = 0
+        var writes = 0
+    }
+
+    /// After how long a failed write is tried again without a new state.
+    static let retryMilliseconds: Int32 = 30_000
+
+    private let directory: String
+    private let note: @Sendable (Notice) -> Void
+    private let retryMilliseconds: Int32
+    private let slot = Mutex(Slot())
+    private let wake: WakeHandle
+
+    /// A keeper for `directory`; its thread starts now and ends with ``end()``. What it notes comes from that thread.
+    init(
+        directory: String, retryMilliseconds: Int32 = StateKeeper.retryMilliseconds,
+        note: @escaping @Sendable (Notice) -> Void
+    ) throws(SystemError) {
+        self.directory = directory
+        self.note = note
+        self.retryMilliseconds = retryMilliseconds
+        wake = try WakeHandle()
+        _ = try Thread(name: "state") { self.run() }
+    }
+
+    /// How many writes have failed.
+    var failures: Int { slot.withLock { $0.failures } }
+
+    /// How many writes have succeeded.
+    var writes: Int { slot.withLock { $0.writes } }
+
+    /// Has `state` written as soon as the disk is free. Any thread may call it.
+    func keep(_ state: KeptState) {
+        slot.withLock { $0.waiting = state }
+        wake.wake()
+    }
+
+    /// Lets the thread end, after it has written what is waiting.
+    func end() {
+        slot.withLock { $0.isEnding = true }
+        wake.wake()
+    }
+
+    private func run() {
+        LastKnownGood.removeLeftovers(directory: directory)
+        // What could not be written; it is tried again until something newer is there.
+        var failed: KeptState?
+        while true {
+            let (waiting, isEnding) = slot.withLock { slot in
+                let waiting = slot.waiting
+                slot.waiting = nil
+                return (waiting, slot.isEnding)
+            }
+            if let state = waiting ?? failed {
+                let error = write(state)
+                if let error, failed == nil || waiting != nil {
+                    note(Notice(.error, "state_not_kept", ["error": error, "file": path]))
+                } else if error == nil, failed != nil {
+                    note(Notice(.info, "state_kept_again", ["file": path]))
+                }
+                failed = error == nil ? nil : state
+            }
+            if isEnding { return }
+            if waiting == nil || failed != nil { pause(for: failed == nil ? -1 : retryMilliseconds) }
+        }
+    }
+
+    private var path: String { "\(directory)/\(LastKnownGood.fileName)" }
+
+    /// Writes; what is wrong, or nil.
+    private func write(_ state: KeptState) -> String? {
+        do {
+            try LastKnownGood.write(LastKnownGood.encode(state), directory: directory)
+            slot.withLock { $0.writes += 1 }
+            return nil
+        } catch {
+            slot.withLock { $0.failures += 1 }
+            return "\(error)"
+        }
+    }
+
+    private func pause(for milliseconds: Int32) {
+        var descriptor = pollfd(fd: wake.number, events: Int16(POLLIN), revents: 0)
+        // Safety: one pollfd.
+        _ = unsafe poll(&descriptor, 1, milliseconds)
+        wake.clear()
+    }
+}

@@ -1,0 +1,201 @@
+import Foundation
+import ProxyCore
+import Testing
+
+@testable import Discovery
+
+/// A witness that says what a test tells it to.
+@ControlThread
+private final class ScriptedSource: EndpointSource {
+    let name: String
+    let heard: @ControlThread (Testimony) -> Void
+    var services: [ServiceSpec]
+    var runs = 0
+    var isRunning = false
+    var status: SourceStatus
+
+    init(_ name: String, _ services: [ServiceSpec], _ heard: @escaping @ControlThread (Testimony) -> Void) {
+        self.name = name
+        self.services = services
+        self.heard = heard
+        status = SourceStatus(name: name)
+    }
+
+    func update(_ services: [ServiceSpec]) { self.services = services }
+
+    func run() async {
+        runs += 1
+        isRunning = true
+        _ = await ControlThread.sleep(until: .never)
+        isRunning = false
+    }
+}
+
+/// Discovery with scripted witnesses, and all that it says.
+@ControlThread
+private final class Stage {
+    var kubernetes: [ScriptedSource] = []
+    var dns: [ScriptedSource] = []
+    var changes: [EndpointsChange] = []
+    var notices: [Notice] = []
+    var discovery: Discovery?
+    private var task: Task<Void, Never>?
+
+    init(_ services: [ServiceSpec], _ settings: DiscoverySettings = DiscoverySettings()) {
+        let makers = SourceMakers(
+            kubernetes: { [unowned self] _, services, heard, _ in
+                self.kubernetes.append(ScriptedSource("kubernetes", services, heard))
+                return self.kubernetes.last
+            },
+            dns: { [unowned self] _, services, heard, _ in
+                self.dns.append(ScriptedSource("dns", services, heard))
+                return self.dns.last
+            })
+        discovery = Discovery(
+            settings: settings, services: services, changed: { [unowned self] in self.changes += $0 },
+            note: { [unowned self] in self.notices.append($0) }, makers: makers)
+    }
+
+    /// Discovery itself.
+    var it: Discovery { discovery! }
+
+    func start() async {
+        task = ControlThread.spawn { [discovery] in await discovery!.run() }
+        while !it.sources.contains(where: { $0.name != "static" }) { await Task.yield() }
+    }
+
+    func stop() async {
+        task?.cancel()
+        await task?.value
+    }
+
+    func slices(of service: String = "api", _ endpoints: [WitnessedEndpoint]) {
+        var update = KubernetesUpdate()
+        update.services[service] = endpoints
+        update.isComplete = true
+        kubernetes.last!.heard(.kubernetes(update))
+    }
+
+    /// Waits until `condition` holds, for ten seconds at most.
+    func settle(_ condition: @ControlThread () -> Bool) async {
+        let end = Clock.now() + .milliseconds(10_000)
+        while !condition(), Clock.now() < end { _ = await ControlThread.sleep(for: .milliseconds(2)) }
+    }
+}
+
+@Suite("Discovery: witnesses run, changes are told, state is kept")
+struct DiscoveryTests {
+    init() { ControlThread.start() }
+
+    @Test("what witnesses say is told in the same turn, and the first answer is awaited") @ControlThread
+    func told() async {
+        let stage = Stage([.api, .old])
+        #expect(stage.it.endpoints(of: "old").count == 2 && stage.it.endpoints(of: "api").isEmpty)
+        #expect(!stage.it.hasFirstAnswer && stage.it.missing.count == 1)
+        await stage.start()
+        #expect(stage.it.sources.map(\.name) == ["static", "kubernetes", "dns"])
+        #expect(await stage.it.firstAnswer(until: Clock.now() + .milliseconds(5)) == false)
+        let discovery = stage.it
+        let waiting = Task { @ControlThread in await discovery.firstAnswer() }
+        let cancelled = Task { @ControlThread in await discovery.firstAnswer() }
+        await Task.yield()
+        cancelled.cancel()
+        #expect(await cancelled.value == false)
+        stage.slices([pod("a", "10.42.0.1:8000")])
+        #expect(stage.changes.map(\.service) == ["api"])
+        #expect(stage.it.endpoints(of: "api").map(\.id.description) == ["a/10.42.0.1:8000"])
+        #expect(await waiting.value)
+        #expect(stage.it.view(of: "api")?.truth == .kubernetes && stage.it.view.count == 2)
+        await stage.stop()
+        #expect(!stage.kubernetes[0].isRunning && !stage.dns[0].isRunning)
+    }
+
+    @Test("deadlines are kept: without another word DNS is believed after staleAfter") @ControlThread
+    func deadlines() async {
+        var settings = DiscoverySettings()
+        settings.staleAfter = .milliseconds(30)
+        let stage = Stage([.api], settings)
+        await stage.start()
+        stage.slices([pod("a", "10.42.0.1:8000")])
+        stage.kubernetes[0].heard(.kubernetesLost(reason: "connection refused"))
+        let address = NetworkAddress("10.42.0.2:8000")!
+        stage.dns[0].heard(
+            .dns(.init(service: "api", answer: .addresses([address], timeToLive: .seconds(5)))))
+        #expect(stage.it.endpoints(of: "api").map(\.address.description) == ["10.42.0.1:8000"])
+        await stage.settle { stage.changes.count == 2 }
+        #expect(stage.it.endpoints(of: "api").map(\.address.description) == ["10.42.0.2:8000"])
+        #expect(stage.it.sources.first?.stale == true)
+        #expect(stage.notices.map(\.event) == ["discovery_stale"])
+        await stage.stop()
+    }
+
+    @Test("a reload asks the witnesses for other services, or others where its section differs, and forgets nothing")
+    @ControlThread
+    func reload() async {
+        let stage = Stage([.apiWithoutDNS])
+        await stage.start()
+        stage.slices([pod("a", "10.42.0.1:8000")])
+        #expect(stage.dns.isEmpty)
+        stage.it.update(settings: DiscoverySettings(), services: [.api, .admin])
+        #expect(stage.kubernetes.count == 1 && stage.kubernetes[0].services.count == 2 && stage.dns.count == 1)
+        #expect(stage.it.endpoints(of: "api").count == 1)
+        await stage.settle { stage.dns[0].isRunning && stage.kubernetes[0].isRunning }
+
+        var settings = DiscoverySettings()
+        settings.cluster = .server("https://192.0.2.1", caFile: nil, tokenFile: nil)
+        stage.it.update(settings: settings, services: [.api, .admin])
+        #expect(stage.kubernetes.count == 2 && stage.dns.count == 2)
+        #expect(stage.it.endpoints(of: "api").count == 1)
+        await stage.settle { !stage.kubernetes[0].isRunning && stage.kubernetes[1].isRunning }
+        // Who was replaced is not heard any more.
+        stage.kubernetes[0].heard(.kubernetesLost(reason: "gone"))
+        var update = KubernetesUpdate()
+        update.services["api"] = []
+        stage.kubernetes[0].heard(.kubernetes(update))
+        #expect(stage.it.endpoints(of: "api").count == 1)
+        stage.slices([pod("b", "10.42.0.2:8000")])
+        #expect(stage.it.endpoints(of: "api").map(\.id.description) == ["b/10.42.0.2:8000"])
+
+        stage.it.update(settings: settings, services: [.old])
+        #expect(stage.it.sources.map(\.name) == ["static"])
+        await stage.settle { !stage.kubernetes[1].isRunning && !stage.dns[1].isRunning }
+        #expect(!stage.kubernetes[1].isRunning && !stage.dns[1].isRunning)
+        await stage.stop()
+    }
+
+    @Test("what is known is kept within a second, and a start without anybody serves it") @ControlThread
+    func kept() async throws {
+        let folder = try Folder()
+        var settings = DiscoverySettings()
+        settings.stateDirectory = folder.path
+        let first = Stage([.api], settings)
+        await first.start()
+        let begin = Clock.now()
+        first.slices([pod("a", "10.42.0.1:8000")])
+        await first.settle { LastKnownGood.read(directory: folder.path) != .nothing }
+        #expect((Clock.now() - begin).nanoseconds < 1_000_000_000)
+        first.slices([pod("b", "10.42.0.2:8000")])
+        // What was not written yet is written at the end.
+        await first.stop()
+        await first.settle {
+            if case .known(let state) = LastKnownGood.read(directory: folder.path) {
+                state.services[0].endpoints.first?.uid == "b"
+            } else {
+                false
+            }
+        }
+        let second = Stage([.api], settings)
+        #expect(second.it.hasFirstAnswer)
+        #expect(second.it.endpoints(of: "api").map(\.id.description) == ["b/10.42.0.2:8000"])
+        #expect(second.notices.map(\.event) == ["state_read"])
+
+        try Data("no JSON".utf8).write(to: URL(fileURLWithPath: folder.file))
+        let third = Stage([.api], settings)
+        #expect(third.notices.map(\.event) == ["state_refused"])
+        #expect(!third.it.hasFirstAnswer)
+        // Knowing nothing overwrites nothing.
+        await third.start()
+        await third.stop()
+        #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file)) == Data("no JSON".utf8))
+    }
+}
