@@ -25,7 +25,18 @@ public struct SourceMakers: Sendable {
 
     /// The real ones.
     public static let real = SourceMakers(
-        kubernetes: { _, _, _, _ in nil },  // Plug in KubernetesSource here.
+        kubernetes: { settings, services, heard, note in
+            let resolver = Resolver(servers: settings.dnsServers)
+            return KubernetesSource(
+                settings.cluster, services: services,
+                addresses: { name in
+                    let deadline = Clock.now() + .milliseconds(5000)
+                    guard case .addresses(let ips, _) = await resolver.addresses(of: name, until: deadline) else {
+                        return []
+                    }
+                    return ips
+                }, heard: heard, note: note)
+        },
         dns: { settings, services, heard, note in
             DNSSource(
                 resolver: Resolver(servers: settings.dnsServers), services: services, heard: heard, note: note)
