@@ -168,11 +168,12 @@ extension Connections {
 
     private func tellRefusals(_ telemetry: inout WorkerTelemetry) {
         for rejection in Rejection.allCases {
-            let count = totals.rejections[Int(rejection.rawValue)]
+            let count = totals.rejections(rejection)
             if count > 0 { telemetry.refusals.append((rejection.reason, count)) }
         }
-        for kind in Outcome.Kind.allCases where kind.isRefusal && kind != .rejected && totals.refusals[kind] > 0 {
-            telemetry.refusals.append((kind.word, totals.refusals[kind]))
+        for kind in Outcome.Kind.allCases where kind.isRefusal && kind != .rejected {
+            let count = totals.refusals(kind)
+            if count > 0 { telemetry.refusals.append((kind.word, count)) }
         }
     }
 }

@@ -155,7 +155,7 @@ public struct Connections: ~Copyable {
     }
 
     /// Whether some connection wants to go on without an event.
-    public var hasPending: Bool { !pending.isEmpty }
+    public var hasPending: Bool { mutating get { !pending.isEmpty } }
 
     /// Fires what is due.
     public mutating func fireTimers() {
@@ -164,7 +164,9 @@ public struct Connections: ~Copyable {
     }
 
     /// When the next timer is due.
-    public var nextTimer: Instant { min(clientTimers.nextWake(), upstreamTimers.nextWake()) }
+    public var nextTimer: Instant {
+        mutating get { min(clientTimers.nextWake(), upstreamTimers.nextWake()) }
+    }
 
     // MARK: Events
 

@@ -75,14 +75,27 @@ struct Totals: ~Copyable {
             key: EndpointKey(service: "", address: NetworkAddress(ip: IPAddress(high: 0, low: 0), port: 0)))
     }
     let listeners = Slab<ListenerTotals>(capacity: 1 << 14) { ListenerTotals() }
-    /// How many requests and connections we refused, by outcome and, for rejections, by rejection.
-    var refusals = OutcomeCounts()
-    var rejections = [64 of UInt64](repeating: 0)
+    /// How many requests and connections we refused, by outcome and, for rejections, by rejection. Not inline: what
+    /// holds all this is copied now and then by code that only looks at it.
+    private var refusals = Table<UInt64>(capacity: 0)
+    private var rejections = Table<UInt64>(capacity: 0)
 
     private(set) var routeNames = Retention<RouteKey>()
     private(set) var serviceNames = Retention<String>()
     private(set) var endpointNames = Retention<EndpointKey>()
     private(set) var listenerNames = Retention<String>()
+
+    /// Nothing counted.
+    init() {
+        refusals = Self.zeros(Outcome.Kind.allCases.count)
+        rejections = Self.zeros(Rejection.allCases.count)
+    }
+
+    private static func zeros(_ count: Int) -> Table<UInt64> {
+        var table = Table<UInt64>(capacity: count)
+        for _ in 0..<count { _ = table.append(0) }
+        return table
+    }
 
     deinit {
         routes.destroy()
@@ -130,7 +143,12 @@ struct Totals: ~Copyable {
     /// Counts a request or a connection that we refused.
     mutating func refused(_ outcome: Outcome) {
         guard outcome.kind.isRefusal else { return }
-        refusals[outcome.kind] &+= 1
+        refusals[Int(outcome.kind.rawValue)] &+= 1
         if case .rejected(let rejection) = outcome { rejections[Int(rejection.rawValue)] &+= 1 }
     }
+
+    /// How many requests and connections ended so because we refused them.
+    borrowing func refusals(_ kind: Outcome.Kind) -> UInt64 { refusals[Int(kind.rawValue)] }
+    /// How many requests were rejected for this reason.
+    borrowing func rejections(_ rejection: Rejection) -> UInt64 { rejections[Int(rejection.rawValue)] }
 }

@@ -65,7 +65,7 @@ public struct Worker: ~Copyable {
     }
 
     /// How long the poller may wait: until the next thing is due, rounded up, so that it is due then.
-    private func timeout() -> Int32 {
+    private mutating func timeout() -> Int32 {
         if connections.hasPending { return 0 }
         var due = min(connections.nextTimer, connections.log.due)
         if drain != nil { due = min(due, drainWake) }

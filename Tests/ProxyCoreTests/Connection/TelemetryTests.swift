@@ -216,7 +216,8 @@ import Testing
     @Test func everyKindOfOutcomeAndRejectionHasAPlace() {
         var totals = Totals()
         for rejection in Rejection.allCases { totals.refused(.rejected(rejection)) }
-        #expect(totals.refusals[.rejected] == UInt64(Rejection.allCases.count))
+        let rejected = totals.refusals(.rejected)
+        #expect(rejected == UInt64(Rejection.allCases.count))
         var counts = OutcomeCounts()
         for kind in Outcome.Kind.allCases { counts[kind] += 1 }
         #expect(Outcome.Kind.allCases.allSatisfy { counts[$0] == 1 })
