@@ -129,19 +129,15 @@ import Testing
     @ControlThread
     func changes() async throws {
         let server = try ScriptedDNS { asked in
-            guard asked.type == .a else { return [asked.absent(0, life: 1)] }
-            return [asked.addresses(["10.0.0.1"], life: 1)]
-        }
-        let other = try ScriptedDNS { asked in
             if asked.type == .aaaa { return [asked.absent(3, life: 1)] }
             if (2...5).contains(asked.number) { return [.send(asked.reply(0x8185).bytes)] }
             return asked.number < 2
                 ? [asked.addresses(["10.0.0.1"], life: 1)] : [asked.addresses(["10.0.0.2"], life: 1)]
         }
-        let listener = try Listener([other.address], [Self.spec("api", "api.example.")])
+        let listener = try Listener([server.address], [Self.spec("api", "api.example.")])
         listener.start()
         #expect(Self.texts(await listener.next()) == ["10.0.0.1:8000"])
-        // No more than the answer's life between two questions, and nothing is said of the silence between.
+        // From its third question on the server refuses for a while; nobody takes that for an absence.
         #expect(Self.texts(await listener.next { Self.texts($0) == ["refused"] }) == ["refused"])
         #expect(
             Self.texts(await listener.next { Self.texts($0) == ["10.0.0.2:8000"] }) == ["10.0.0.2:8000"])
@@ -152,7 +148,6 @@ import Testing
         #expect(listener.source.status.error == nil && listener.source.status.synced)
         await listener.stop()
         await server.stop()
-        await other.stop()
     }
 
     @Test("services that come are asked for, those that go are not; what stays is not disturbed")
@@ -177,9 +172,7 @@ import Testing
         listener.source.update([])
         #expect(listener.source.status.synced)
         await listener.stop()
-        let last = server.asked.count
         #expect(listener.said.allSatisfy { Self.texts($0.answer) != ["none"] })
-        #expect(server.asked.count == last)
         await server.stop()
     }
 
@@ -204,7 +197,7 @@ import Testing
     @ControlThread
     func moving() async throws {
         let folder = try TemporaryFolder()
-        let hosts = try folder.write("10.0.0.1 api.test\n10.0.0.2 api.test\n", to: "hosts")
+        try folder.write("10.0.0.1 api.test\n10.0.0.2 api.test\n", to: "hosts")
         let server = try await RealDNSServer.dnsmasq(["local=/test/", "local-ttl=1", "hostsdir=\(folder.url.path)"])
         defer { server.stop() }
         let listener = try Listener([server.address], [Self.spec("api", "api.test.")])
@@ -215,7 +208,6 @@ import Testing
         try Data("10.0.0.3 api.test\n".utf8).write(to: URL(filePath: folder.path("more")))
         let moved = await listener.next { Self.texts($0).contains("10.0.0.3:8000") }
         #expect(Self.texts(moved) == ["10.0.0.1:8000", "10.0.0.2:8000", "10.0.0.3:8000"])
-        #expect(!hosts.isEmpty)
         await listener.stop()
     }
 }
