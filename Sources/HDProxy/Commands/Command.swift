@@ -29,7 +29,8 @@ struct Command: Sendable {
 extension Option {
     static let config = Option(
         name: "--config", value: "FILE", help: "the configuration (\(Command.defaultConfiguration))")
-    static let admin = Option(name: "--admin", value: "URL", help: "the admin listener of a running proxy")
+    static let admin = Option(
+        name: "--admin", value: "URL", help: "a running proxy: http://ADDRESS:PORT, or the path of its socket")
 }
 
 /// The whole process: `arguments` are its words, its own name first. Returns the exit status.

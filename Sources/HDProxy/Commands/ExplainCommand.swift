@@ -1,35 +1,52 @@
-// `hdproxy explain [--config FILE] [-X METHOD] [-H 'Name: value']… URL`
+// `hdproxy explain [--config FILE | --admin URL] [-X METHOD] [-H 'Name: value']… URL`
 
 import ProxyCore
 
 extension Command {
     static let explain = Command(
         name: "explain", summary: "tell which route and service a request would meet, and why",
-        synopsis: "[--config FILE] [-X METHOD] [-H 'Name: value'] URL",
+        synopsis: "[--config FILE | --admin URL] [-X METHOD] [-H 'Name: value'] URL",
         details: """
             Nothing is sent: the request is looked up in the configuration file as the proxy
-            would do it.
+            would do it. With --admin a running proxy is asked: it also tells which endpoint,
+            from which witness, since when, and why not the others.
 
-            Exit status: 0 when a route matched, 3 when none did, 2 for a bad configuration.
+            Exit status: 0 when a route matched, 3 when none did, 1 when the running proxy
+            cannot be reached, 2 for a bad configuration.
 
             """,
         options: [
-            .config, Option(name: "-X", value: "METHOD", help: "the request's method (GET)"),
+            .config, .admin, Option(name: "-X", value: "METHOD", help: "the request's method (GET)"),
             Option(name: "-H", value: "LINE", help: "a field line, as in 'Host: example.com'; may be repeated"),
-            Option(name: "--admin", value: "URL", help: "ask a running proxy (not supported yet)"),
         ],
         freeMax: 1
     ) { (arguments) throws(UsageError) in
-        if arguments.has("--admin") {
-            throw "`--admin` is not supported yet: this version has no admin listener to ask"
-        }
         guard let url = arguments.free.first else { throw "a URL is missing" }
         let request = try ExplainedRequest(url: url, method: try arguments.one("-X"), fieldLines: arguments.all("-H"))
+        if let admin = try arguments.one("--admin") {
+            if arguments.has("--config") { throw "`--config` and `--admin` exclude each other" }
+            return explainLive(request, at: try AdminAddress(admin))
+        }
         let path = try arguments.one("--config") ?? Command.defaultConfiguration
         switch loadConfiguration(path: path) {
         case .failure(let problems): return .invalid(problems)
         case .success(let settings): return ExplanationText(of: request, settings: settings).reply
         }
+    }
+}
+
+/// Asks the running proxy at `address`.
+private func explainLive(_ request: ExplainedRequest, at address: AdminAddress) -> Reply {
+    let parameters = [
+        ("method", request.method), ("scheme", request.scheme), ("host", "\(request.host):\(request.port)"),
+        ("path", request.path + request.query),
+    ]
+    let query = parameters.map { "\($0.0)=\(QueryText.encode($0.1))" }.joined(separator: "&")
+    do throws(AdminFailure) {
+        let body = try AdminClient.get("/api/v1/explain?\(query)", at: address, within: .seconds(5))
+        return ExplanationText(try AdminClient.decode(ExplainReport.self, body, at: address)).reply
+    } catch {
+        return Reply(status: 1, errors: "hdproxy: \(error.text)\n")
     }
 }
 
@@ -47,6 +64,12 @@ struct ExplainedRequest: Equatable {
     var path: String
     /// The query with its `?`, or empty.
     var query: String
+
+    /// Method and URL.
+    var text: String {
+        let isDefault = port == (["https", "wss"].contains(scheme) ? 443 : 80)
+        return "\(method) \(scheme)://\(host)\(isDefault ? "" : ":\(port)")\(path)\(query)"
+    }
 
     /// The request for `url` with these field lines. A Host among them takes the place of the URL's.
     init(url: String, method: String?, fieldLines: [String]) throws(UsageError) {

@@ -1,112 +1,111 @@
 // An explanation as text: what the request meets, from the listener to the endpoint, and then why not anything else.
 
-import ProxyCore
-
 /// The text of `explain`.
 struct ExplanationText {
-    private let request: ExplainedRequest
-    private let settings: Settings
-    private let snapshot: Snapshot
-    private let explanation: Explanation
+    private let report: ExplainReport
 
     /// Looks `request` up among the routes of `settings`.
-    init(of request: ExplainedRequest, settings: Settings) {
-        self.request = request
-        self.settings = settings
-        snapshot = settings.snapshot(generation: 1)
-        explanation = Explanation(host: Array(request.host.utf8), path: Array(request.path.utf8), in: snapshot)
-    }
+    init(of request: ExplainedRequest, settings: Settings) { self.init(ExplainReport(of: request, settings: settings)) }
+
+    /// The text of `report`.
+    init(_ report: ExplainReport) { self.report = report }
 
     /// The whole answer of the command.
     var reply: Reply {
-        var isRouted = false
-        if case .route = explanation.match, refusal == nil { isRouted = true }
-        let rows = [("Request", requestText), ("Listener", listenerText)] + verdict
-        return Reply(status: isRouted ? 0 : 3, output: Self.table(rows) + (refusal == nil ? others : ""))
-    }
-
-    private var requestText: String {
-        var text = "\(request.method) \(request.scheme)://\(request.host)"
-        let isDefault = request.port == (["https", "wss"].contains(request.scheme) ? 443 : 80)
-        if !isDefault { text += ":\(request.port)" }
-        return text + request.path + request.query
+        let rows = [("Request", report.request), ("Listener", listenerText)] + verdict
+        let status: Int32 = report.route == nil ? 3 : 0
+        let text = TextTable.labelled(rows) + otherEndpoints + disagreements + otherRoutes
+        return Reply(status: status, output: TerminalText.lines(text))
     }
 
     private var listenerText: String {
-        let known = settings.listeners.map { "\($0.name) on \($0.address)" }
-        let here = settings.listeners.indices.filter { settings.listeners[$0].address.port == request.port }
-        if !here.isEmpty { return here.map { known[$0] }.joined(separator: "\n") }
-        return "none on port \(request.port); routes are the same on every one:\n" + known.joined(separator: "\n")
+        let listeners = report.listeners.joined(separator: "\n")
+        return report.unservedPort.map { "none on port \($0); routes are the same on every one:\n\(listeners)" }
+            ?? listeners
     }
-
-    /// The status for a method that is refused before a route is asked, or nil.
-    private var refusal: String? { ["CONNECT": "501", "TRACE": "405"][request.method] }
 
     /// What the request meets.
     private var verdict: [(String, String)] {
-        if let refusal {
-            return [("Route", "none: \(request.method) is refused before a route is asked"), ("Answer", refusal)]
+        var rows: [(String, String)] = []
+        if let route = report.route {
+            rows.append(("Route", "routes[\(route.index)]  \(route.name)"))
+            rows.append(
+                ("Middlewares", report.middlewares.isEmpty ? "none" : report.middlewares.joined(separator: ", ")))
+        } else {
+            rows.append(("Route", "none: \(report.refusal ?? "no rule is for it")"))
         }
-        switch explanation.match {
-        case .route(let index):
-            let route = snapshot.routes[index]
-            return [("Route", "\(name(index))  \(route.name)"), ("Middlewares", "none")] + actionRows(route.action)
-        case .noHost:
-            return [("Route", "none: no rule is for the host \(request.host)"), ("Answer", "404")]
-        case .noPath:
-            return [("Route", "none: rules are for this host, but not for this path"), ("Answer", "404")]
-        case .ambiguousPath:
-            let what = explanation.ambiguity?.description ?? "something that reads in two ways"
-            return [("Route", "none: the path has \(what), and paths decide on this host"), ("Answer", "400")]
+        for service in report.services {
+            rows.append(
+                (
+                    "Service",
+                    service.name + (service.weight == service.of ? "" : ", weight \(service.weight) of \(service.of)")
+                ))
+            rows += endpointRows(service)
         }
+        if let answer = report.answer { rows.append(("Answer", answer)) }
+        return rows
     }
 
-    private func actionRows(_ action: RouteAction) -> [(String, String)] {
-        switch action {
-        case .redirect(let redirect):
-            let target = redirect.location + (redirect.appendsPath ? request.path + request.query : "")
-            return [("Answer", "\(redirect.status) to \(target)")]
-        case .forward(let shares):
-            let sum = shares.reduce(0) { $0 + $1.weight }
-            return shares.flatMap { share in
-                let service = snapshot.services[share.service]
-                let part = shares.count == 1 ? "" : ", weight \(share.weight) of \(sum)"
-                let one = service.endpoints.count == 1 ? "" : "the less busy of two random ones among\n"
-                return [
-                    ("Service", service.name + part),
-                    ("Endpoint", one + service.endpoints.map(\.address.description).joined(separator: "\n")),
-                ]
+    private func endpointRows(_ service: ExplainReport.Choice) -> [(String, String)] {
+        guard let live = service.live else {
+            let isDiscovered = service.witnesses.contains { $0.hasPrefix("kubernetes: ") || $0.hasPrefix("dns: ") }
+            if isDiscovered {
+                let hint = "a running proxy tells them, with --admin; it learns them from\n"
+                return [("Endpoint", hint + service.witnesses.joined(separator: "\n"))]
             }
+            let one = service.witnesses.count == 1 ? "" : "the less busy of two random ones among\n"
+            return [("Endpoint", one + service.witnesses.joined(separator: "\n"))]
         }
+        var rows: [(String, String)] = []
+        let stale = live.stale ? ", which may be out of date" : ""
+        rows.append(("Witness", live.source.map { $0 + stale } ?? "none has told anything yet"))
+        if let problem = live.problem { rows.append(("Problem", problem)) }
+        let usable = live.endpoints.filter(\.usable)
+        if usable.isEmpty {
+            rows.append(("Endpoint", "none is usable"))
+            rows.append(("Answer", "503"))
+        } else {
+            let lines = TextTable.aligned(usable.map(endpointLine))
+            let one = usable.count == 1 ? "" : "the less busy of two random ones among\n"
+            rows.append(("Endpoint", one + lines.joined(separator: "\n")))
+        }
+        return rows
+    }
+
+    /// Where it is, which pod it is, who says so, why and since when.
+    private func endpointLine(_ endpoint: EndpointReport) -> [String] {
+        let lasting = Age.lasting(endpoint.since, now: report.time ?? "")
+        return [
+            endpoint.address, [endpoint.pod, endpoint.node].compactMap(\.self).joined(separator: " on "),
+            "by " + endpoint.sources.joined(separator: ", "),
+            [endpoint.why, lasting].filter { !$0.isEmpty }.joined(separator: " "),
+        ]
+    }
+
+    /// Why each other endpoint gets nothing.
+    private var otherEndpoints: String {
+        let lines = report.services.flatMap { service in
+            (service.live?.endpoints ?? []).filter { !$0.usable }.map(endpointLine)
+        }
+        return TextTable.section("Why no other endpoint", TextTable.aligned(lines))
+    }
+
+    private var disagreements: String {
+        let texts = report.services.flatMap { $0.live?.disagreements ?? [] }.map(\.text)
+        return TextTable.section("Where witnesses disagree", texts)
     }
 
     /// Why each other rule was not taken.
-    private var others: String {
-        let rows = snapshot.routes.indices.compactMap { index in
-            reason(explanation.fates[index]).map { (name(index), snapshot.routes[index].name, $0) }
-        }
-        if rows.isEmpty { return "" }
-        let widths = (rows.map(\.0.count).max() ?? 0, rows.map(\.1.count).max() ?? 0)
-        let lines = rows.map { "  \(Self.pad($0.0, widths.0))  \(Self.pad($0.1, widths.1))  \($0.2)\n" }
-        return "\nWhy no other route\n" + lines.joined()
+    private var otherRoutes: String {
+        let rows = report.others.map { ["routes[\($0.index)]", $0.name, $0.reason] }
+        return TextTable.section("Why no other route", TextTable.aligned(rows))
     }
+}
 
-    private func reason(_ fate: Explanation.Fate) -> String? {
-        switch fate {
-        case .taken: nil
-        case .otherHost: "is for other hosts"
-        case .widerHost(let owner): "is for this host, too, but \(owner) is more specific"
-        case .otherPath: "is for other paths"
-        case .shorterPath(let winner): "is for this path, too, but \(name(winner)) says more of it"
-        case .duplicate(let earlier): "is for the same requests as \(name(earlier)), which comes first"
-        case .refused(let ambiguity): "would be taken, but the path has \(ambiguity)"
-        }
-    }
-
-    private func name(_ index: Int) -> String { "routes[\(index)]" }
-
+/// Columns of text.
+enum TextTable {
     /// Labels in a column, what belongs to them beside it.
-    private static func table(_ rows: [(String, String)]) -> String {
+    static func labelled(_ rows: [(String, String)]) -> String {
         let width = (rows.map(\.0.count).max() ?? 0) + 2
         return rows.map { label, text in
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
@@ -114,7 +113,24 @@ struct ExplanationText {
         }.joined()
     }
 
-    private static func pad(_ text: String, _ width: Int) -> String {
+    /// A line for each row, columns two spaces apart and as wide as they need; columns without any text vanish.
+    static func aligned(_ rows: [[String]]) -> [String] {
+        let columns = rows.map(\.count).max() ?? 0
+        let widths = (0..<columns).map { column in rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0 }
+        return rows.map { row in
+            let cells = row.indices.filter { widths[$0] > 0 }.map { pad(row[$0], widths[$0]) }
+            var line = cells.joined(separator: "  ")
+            while line.hasSuffix(" ") { line.removeLast() }
+            return line
+        }
+    }
+
+    /// A heading with its lines, or nothing where there is none.
+    static func section(_ heading: String, _ lines: [String]) -> String {
+        lines.isEmpty ? "" : "\n\(heading)\n" + lines.map { "  \($0)\n" }.joined()
+    }
+
+    static func pad(_ text: String, _ width: Int) -> String {
         text + String(repeating: " ", count: max(0, width - text.count))
     }
 }

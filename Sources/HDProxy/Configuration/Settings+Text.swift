@@ -90,7 +90,7 @@ extension DiscoverySettings.Cluster {
 
 extension ServiceSettings {
     /// Where its endpoints come from.
-    private var witnesses: [(String, JSON5Value)] {
+    private var witnessMembers: [(String, JSON5Value)] {
         var members: [(String, JSON5Value)] = []
         if let kubernetes {
             let port: JSON5Value =
@@ -117,7 +117,7 @@ extension ServiceSettings {
 
     fileprivate var tree: JSON5Value {
         .members(
-            witnesses + [
+            witnessMembers + [
                 ("prefer", .string("none")),
                 ("balance", .string("leastRequest")),
                 (
