@@ -44,16 +44,37 @@ private func runProxy(source: ConfigurationSource, settings: Settings) -> Int32 
 final class ControlLoop {
     /// For how long changes are gathered before the file is read.
     private static let gathering = Instant.Span.milliseconds(100)
+    /// For how long a start waits for discovery before it listens all the same: services that are known are served,
+    /// whatever keeps another one's witnesses.
+    private static let patience = Instant.Span.milliseconds(5000)
 
+    /// Where the process is in its life.
+    enum Phase: String {
+        case starting, serving, draining
+    }
+
+    let source: ConfigurationSource
+    let workers: WorkerPool
+    let discovery: Discovery
+    let log: EventLog
+    /// What is served.
+    var settings: Settings
+    /// How many configurations have been served.
+    var generation: UInt64 = 1
+    var reloads = ReloadCounts()
+    private(set) var phase = Phase.starting
+    /// The address that each listener has got, by its name.
+    private(set) var addresses: [String: NetworkAddress] = [:]
+    /// When the process began, in microseconds since 1970.
+    let startedMicroseconds = Clock.wallMicroseconds()
     private let signals: Signals
     private var watch: FileWatch?
-    let workers: WorkerPool
     private let writer: LogWriter
-    var log: EventLog
-    var reload: Reload
+    /// Sockets that are bound and do not listen yet; nil once they do.
+    private var held: Listening.Opened?
+    private var admin: AdminServer?
     private let reloadAsked = Gate()
     private var isReloadBySignal = false
-    private var isLeaving = false
     private let end = Gate()
     private var status: Int32 = 0
 
@@ -61,44 +82,113 @@ final class ControlLoop {
         // Whatever can fail comes first, so that a half-made loop never has to be taken apart.
         let signals = try Signals()
         let writer = try LogWriter(path: settings.log.file)
-        let count = settings.workers > 0 ? settings.workers : usableProcessors()
-        let opened = try Listening.open(settings.listeners, workers: count)
-        workers = try WorkerPool(
-            count: count, settings.snapshot(generation: 1), sockets: opened.sockets, log: writer)
+        let log = EventLog(writer: writer, level: settings.log.level)
+        let workers = try WorkerPool(count: settings.workers > 0 ? settings.workers : usableProcessors())
+        held = try Listening.bind(settings.listeners, workers: workers.count)
+        let discovery = Discovery(
+            settings: settings.discovery, services: settings.serviceSpecs,
+            changed: { workers.change($0) }, note: { log.write($0) })
+        try workers.start(settings.snapshot(generation: 1) { discovery.endpoints(of: $0) }, log: writer)
+        self.source = source
         self.signals = signals
         self.writer = writer
-        log = EventLog(writer: writer, level: settings.log.level)
-        reload = Reload(source: source, settings: settings)
+        self.log = log
+        self.workers = workers
+        self.discovery = discovery
+        self.settings = settings
         // Without it SIGHUP still reloads.
         if case .file(let path) = source { watch = try? FileWatch(path: path) }
-        for (listener, address) in zip(settings.listeners, opened.addresses) {
-            log.write(.info, "listening", ["listener": .text(listener.name), "address": .text(address.description)])
-        }
-        log.write(
-            .info, "started",
-            [
-                "version": .text(hdproxyVersion), "pid": .count(Int(getpid())), "workers": .count(count),
-                "generation": .count(1),
-            ])
     }
+
+    /// Whether the listeners accept.
+    var isListening: Bool { held == nil }
 
     /// Serves until the process may end; its exit status.
     func run() async -> Int32 {
-        releaseStartupPages()
+        log.write(
+            .info, "started",
+            [
+                "version": .text(hdproxyVersion), "pid": .count(Int(getpid())), "workers": .count(workers.count),
+                "generation": .count(1),
+            ])
         ControlThread.spawn { [self] in await followSignals() }
         ControlThread.spawn { [self] in await followFile() }
         ControlThread.spawn { [self] in await followReloads() }
         ControlThread.spawn { [self] in await followWorkers() }
+        ControlThread.spawn { [self] in await discovery.run() }
+        ControlThread.spawn { [self] in await followTurns() }
+        guard startAdmin() else { return 1 }
+        ControlThread.spawn { [self] in await serveOnceDiscovered() }
         // The file may have changed since it was read, before anybody watched it.
         reloadAsked.open()
         await end.passed()
+        await admin?.stop()
         writer.end()
         return status
     }
 
-    private func finish(_ status: Int32) {
+    func finish(_ status: Int32) {
         self.status = status
         end.open()
+    }
+
+    // MARK: Beginning
+
+    /// Opens the admin listener and socket; false where one that the file names cannot be had, which was said.
+    private func startAdmin() -> Bool {
+        let server = AdminServer(state: self, report: { [log] in log.write($0) })
+        do throws(Refusal) {
+            try server.adopt(settings.admin)
+        } catch {
+            log.write(.error, "exit", ["reason": .text(error.text)])
+            writeFully("hdproxy: \(error.text)\n", to: STDERR_FILENO)
+            writer.end()
+            return false
+        }
+        admin = server
+        return true
+    }
+
+    /// Serves the admin pages where `settings` say from now on.
+    func adopt(admin settings: AdminSettings) throws(Refusal) { try admin?.adopt(settings) }
+
+    /// Listens when discovery knows where services live. Where a predecessor still listens on the same ports, clients
+    /// go to it until then.
+    private func serveOnceDiscovered() async {
+        _ = await discovery.firstAnswer(until: Clock.now() + Self.patience)
+        guard phase == .starting, let opened = held else { return }
+        do throws(SystemError) {
+            try Listening.listen(opened)
+        } catch {
+            log.write(.error, "exit", ["reason": .text(error.description)])
+            writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)
+            return finish(1)
+        }
+        held = nil
+        phase = .serving
+        workers.adopt(
+            settings.snapshot(generation: generation) { discovery.endpoints(of: $0) }, added: opened.sockets)
+        tell(settings.listeners, opened.addresses)
+        releaseStartupPages()
+    }
+
+    /// Keeps sockets of a configuration that came before the process listens, and lets go of those it dropped.
+    func hold(_ opened: Listening.Opened, without removed: [ListenerSpec]) {
+        guard var all = held else { return Listening.close(opened.sockets) }
+        for worker in all.sockets.indices {
+            Listening.close([all.sockets[worker].filter { removed.contains($0.spec) }])
+            all.sockets[worker].removeAll { removed.contains($0.spec) }
+            all.sockets[worker] += opened.sockets[worker]
+        }
+        held = all
+    }
+
+    /// Says in the log where `listeners` are.
+    func tell(_ listeners: [ListenerSpec], _ addresses: [NetworkAddress]) {
+        for (listener, address) in zip(listeners, addresses) {
+            self.addresses[listener.name] = address
+            log.write(.info, "listening", ["listener": .text(listener.name), "address": .text(address.description)])
+        }
     }
 
     // MARK: What can happen
@@ -116,7 +206,7 @@ final class ControlLoop {
             reloadAsked.open()
         case SIGUSR1: writer.reopen()
         default:
-            guard !isLeaving else {
+            guard phase != .draining else {
                 log.write(.warn, "exit", ["reason": .text("second signal")])
                 return finish(1)
             }
@@ -124,11 +214,19 @@ final class ControlLoop {
         }
     }
 
-    private func drain(because reason: String) {
-        isLeaving = true
-        let drain = reload.settings.drain
-        log.write(.info, "draining", ["signal": .text(reason), "timeout": .text("\(drain.timeout)")])
-        workers.drain(drain)
+    /// Stops accepting and finishes what is under way.
+    func drain(because reason: String) {
+        guard phase != .draining else { return }
+        phase = .draining
+        if let held { Listening.close(held.sockets) }
+        held = nil
+        log.write(.info, "draining", ["signal": .text(reason), "timeout": .text("\(settings.drain.timeout)")])
+        workers.drain(settings.drain)
+    }
+
+    /// Asks each worker once a second to say that it turns.
+    private func followTurns() async {
+        while await ControlThread.sleep(for: .seconds(1)) == .timedOut { workers.ping() }
     }
 
     private func followFile() async {
@@ -145,10 +243,10 @@ final class ControlLoop {
             await reloadAsked.passed()
             _ = await ControlThread.sleep(until: Clock.now() + Self.gathering)
             reloadAsked.close()
-            if isLeaving { return }
+            if phase == .draining { return }
             let isAsked = isReloadBySignal
             isReloadBySignal = false
-            reload.run(workers, &log, isAsked: isAsked)
+            await reload(isAsked: isAsked)
         }
     }
 

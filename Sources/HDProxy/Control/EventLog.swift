@@ -1,5 +1,6 @@
-// What happened to this process? Lines beside the access log: started, reloaded, refused, drained.
+// What happened to this process? Lines beside the access log: started, reloaded, refused, drained, discovered.
 
+import Discovery
 import ProxyCore
 
 /// A detail of an event.
@@ -9,13 +10,36 @@ enum EventValue {
 }
 
 /// Writes events as one JSON object a line.
-struct EventLog {
-    let writer: LogWriter
+@ControlThread
+final class EventLog {
+    private let writer: LogWriter
     /// Lines below it are not written.
     var level: LogSettings.Level
 
+    /// A log that hands its lines to `writer`.
+    init(writer: LogWriter, level: LogSettings.Level) {
+        self.writer = writer
+        self.level = level
+    }
+
     /// Writes that `event` happened, with details in order.
     func write(_ level: LogSettings.Level, _ event: String, _ details: KeyValuePairs<String, EventValue> = [:]) {
+        write(level, event, details.map { ($0.key, $0.value) })
+    }
+
+    /// Writes what discovery has to say.
+    func write(_ notice: Notice) {
+        let level: LogSettings.Level =
+            switch notice.level {
+            case .debug: .debug
+            case .info: .info
+            case .warn: .warn
+            case .error: .error
+            }
+        write(level, notice.event, notice.details.map { ($0.name, .text($0.value)) })
+    }
+
+    private func write(_ level: LogSettings.Level, _ event: String, _ details: [(String, EventValue)]) {
         guard level.rank >= self.level.rank else { return }
         let time = CivilTime.timestamp(wallMicroseconds: Clock.wallMicroseconds())
         var line = "{\"time\":\"\(time)\",\"level\":\"\(level.rawValue)\",\"event\":\"\(event)\""

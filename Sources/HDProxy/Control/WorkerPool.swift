@@ -7,34 +7,41 @@ import Synchronization
 /// All workers of the process.
 final class WorkerPool: Sendable {
     private let mailboxes: [Mailbox]
-    private let reports = Mutex<[WorkerReport]>([])
+    private let heartbeats: [Heartbeat]
+    /// Of each worker that has left, by its number.
+    private let reports = Mutex<[Int: WorkerReport]>([:])
     private let cap = ConnectionCap()
     /// Wakes the control loop when a worker has left.
     let left: WakeHandle
 
-    /// Starts `count` workers that serve `snapshot`; `sockets` holds one set for each of them.
-    init(count: Int, _ snapshot: Snapshot, sockets: [[ListeningSocket]], log: LogWriter) throws(SystemError) {
+    /// The mailboxes of `count` workers, which ``start(_:log:)`` brings to life.
+    init(count: Int) throws(SystemError) {
         left = try WakeHandle()
         var mailboxes: [Mailbox] = []
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         self.mailboxes = mailboxes
+        let now = Clock.now()
+        heartbeats = mailboxes.map { _ in Heartbeat(now) }
+    }
+
+    /// Starts the workers; they serve `snapshot` as soon as they are given sockets.
+    func start(_ snapshot: Snapshot, log: LogWriter) throws(SystemError) {
         for (index, mailbox) in mailboxes.enumerated() {
-            let own = sockets[index]
-            _ = try Thread(name: "worker-\(index)") { [self] in serve(snapshot, own, mailbox, log) }
+            _ = try Thread(name: "worker-\(index)") { [self] in serve(index, snapshot, mailbox, log) }
         }
     }
 
-    private func serve(_ snapshot: Snapshot, _ sockets: [ListeningSocket], _ mailbox: Mailbox, _ log: LogWriter) {
+    private func serve(_ index: Int, _ snapshot: Snapshot, _ mailbox: Mailbox, _ log: LogWriter) {
         var report = WorkerReport()
         do throws(SystemError) {
             var worker = try Worker(
-                snapshot, sockets: sockets, mailbox: mailbox, cap: cap, log: AccessLog { log.write($0) })
+                snapshot, sockets: [], mailbox: mailbox, cap: cap, log: AccessLog { log.write($0) })
             report = worker.run()
         } catch {
             writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)
             exit(1)
         }
-        reports.withLock { $0.append(report) }
+        reports.withLock { $0[index] = report }
         left.wake()
     }
 
@@ -42,10 +49,25 @@ final class WorkerPool: Sendable {
     var count: Int { mailboxes.count }
 
     /// Tells every worker what to serve from now on. `sockets` holds one set of new ones for each.
-    func adopt(_ snapshot: Snapshot, added sockets: [[ListeningSocket]], removed: [ListenerSpec]) {
+    func adopt(_ snapshot: Snapshot, added sockets: [[ListeningSocket]] = [], removed: [ListenerSpec] = []) {
         for (index, mailbox) in mailboxes.enumerated() {
-            mailbox.send(.adopt(snapshot, added: sockets[index], removed: removed))
+            mailbox.send(.adopt(snapshot, added: index < sockets.count ? sockets[index] : [], removed: removed))
         }
+    }
+
+    /// Tells every worker where services live now.
+    func change(_ changes: [EndpointsChange]) { for mailbox in mailboxes { mailbox.send(.endpoints(changes)) } }
+
+    /// Asks every worker how it is doing.
+    func report(to reply: TelemetryReply) { for mailbox in mailboxes { mailbox.send(.report(reply)) } }
+
+    /// Asks every worker to say that it turns.
+    func ping() { for (mailbox, heartbeat) in zip(mailboxes, heartbeats) { mailbox.send(.ping(heartbeat)) } }
+
+    /// When each worker turned last, as far as it was asked; nil for one that has left.
+    var lastTurns: [Instant?] {
+        let left = reports.withLock { Set($0.keys) }
+        return heartbeats.enumerated().map { left.contains($0) ? nil : $1.lastTurn }
     }
 
     /// Tells every worker to leave.
@@ -56,7 +78,7 @@ final class WorkerPool: Sendable {
         left.clear()
         return reports.withLock { reports in
             guard reports.count == mailboxes.count else { return nil }
-            return reports.reduce(WorkerReport()) { sum, report in
+            return reports.values.reduce(WorkerReport()) { sum, report in
                 var sum = sum
                 sum.counters = sum.counters + report.counters
                 sum.cutExchanges += report.cutExchanges

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -29,6 +30,7 @@ extern int sched_getaffinity(pid_t, size_t, void *);
 extern int pthread_setname_np(unsigned long, const char *);
 extern int unshare(int);
 extern int malloc_trim(size_t);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
 extern int mallopt(int, int);
 
 enum {
