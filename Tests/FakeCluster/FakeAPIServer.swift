@@ -242,8 +242,11 @@ public final class FakeAPIServer: Sendable {
 
     /// Ends everything; the server cannot be used afterwards.
     public func stop() {
-        change { $0.isStopped = true }
-        crash()
+        change { control in
+            control.isStopped = true
+            control.wantsListening = false
+        }
+        waitUntil { !$0.isListening && $0.openNumbers.isEmpty }
     }
 
     /// Answers the next `count` requests that `filter` meets with `answer`.

@@ -67,9 +67,11 @@ public final class FakeCluster: Sendable {
 
     // MARK: Services and pods
 
-    /// Makes a Service, or changes its ports and labels. A new one gets a slice and Endpoints without pods.
+    /// Makes a Service, or changes its ports and labels. A new one gets a slice and Endpoints without pods; the slice's
+    /// name is generated, as in `api-b2pfs`, where `slice` does not give one.
     public func setService(
-        _ namespace: String, _ name: String, ports: [FakePort], headless: Bool = false, labels: [String: String] = [:]
+        _ namespace: String, _ name: String, ports: [FakePort], headless: Bool = false, labels: [String: String] = [:],
+        slice: String? = nil
     ) {
         change { state in
             let key = ObjectKey(namespace: namespace, name: name)
@@ -91,7 +93,7 @@ public final class FakeCluster: Sendable {
                 isHeadless: headless, clusterIP: clusterIP,
                 endpoints: ObjectIdentity(name: name, namespace: namespace))
             state.writeService(key)
-            state.addSlice(key)
+            state.addSlice(key, name: slice)
             state.writeSlice(key, 0, triggered: nil)
             state.writeEndpoints(key, triggered: nil)
         }
@@ -236,10 +238,11 @@ extension FakeCluster.State {
         }
     }
 
-    mutating func addSlice(_ key: FakeCluster.ObjectKey) {
+    mutating func addSlice(_ key: FakeCluster.ObjectKey, name: String? = nil) {
         services[key]?.slices.append(
             SliceRecord(
-                identity: ObjectIdentity(name: "\(key.name)-\(FakeNames.suffix())", namespace: key.namespace)))
+                identity: ObjectIdentity(
+                    name: name ?? "\(key.name)-\(FakeNames.suffix())", namespace: key.namespace)))
     }
 
     // MARK: The controllers' work

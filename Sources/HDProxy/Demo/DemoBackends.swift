@@ -37,10 +37,11 @@ struct DemoBackends: Sendable {
 }
 
 /// A backend and the thread that accepts for it.
-private struct RunningBackend: Sendable {
-    let backend: DemoBackend
-    let acceptor: DemoThread
+struct RunningBackend: Sendable {
+    fileprivate let backend: DemoBackend
+    private let acceptor: DemoThread
 
+    /// Starts a backend that calls itself `name` and plays `service`; port 0 lets the system choose.
     init(name: String, service: String, address: NetworkAddress) throws(DemoStartError) {
         let listener = try DemoSocket.listening(on: address)
         let actual = NetworkAddress(ip: address.ip, port: listener.localPort)
@@ -53,6 +54,7 @@ private struct RunningBackend: Sendable {
         self.acceptor = acceptor
     }
 
+    /// Ends every conversation and returns when nothing of the backend is left. Call it once.
     func stop() {
         backend.interruptAll()
         acceptor.join()
