@@ -164,6 +164,8 @@ final class ClusterDemo: Sendable {
             api: { kubernetes: { namespace: "\(Self.namespace)", service: "\(Self.service)", port: "http" } },
           },
           routes: [ { host: "api.myhoneydue.com", service: "api" } ],
+          // The story below is worth more than a line for each request.
+          log: { access: false },
           drain: { timeout: "10s" },
         }
 
