@@ -64,7 +64,8 @@ struct HouseTests {
         let outside: [String: Set<String>] = [
             "Discovery": ["ProxyCore", "Foundation", "FoundationEssentials", "Glibc", "Synchronization"],
             "HDProxy": [
-                "ProxyCore", "Discovery", "Foundation", "FoundationEssentials", "Glibc", "CLinux", "Synchronization",
+                "ProxyCore", "Discovery", "FakeCluster", "Foundation", "FoundationEssentials", "Glibc", "CLinux",
+                "Synchronization",
             ],
         ]
         let shared = ["ConnectionCap.swift", "Mailbox.swift", "TelemetryReply.swift", "Heartbeat.swift"]
