@@ -223,10 +223,17 @@ public struct Reconciler: Sendable {
     // MARK: Details
 
     private mutating func remember(_ kept: KeptState) {
+        struct References: Hashable {
+            var kubernetes: KubernetesReference?
+            var dns: DNSReference?
+        }
+        let known = Dictionary(
+            kept.services.map { (References(kubernetes: $0.kubernetes, dns: $0.dns), $0) },
+            uniquingKeysWith: { first, _ in first })
         for position in records.indices {
             let spec = records[position].spec
             guard spec.kubernetes != nil || spec.dns != nil,
-                let service = kept.services.first(where: { $0.kubernetes == spec.kubernetes && $0.dns == spec.dns })
+                let service = known[References(kubernetes: spec.kubernetes, dns: spec.dns)]
             else { continue }
             records[position].remember(
                 service.endpoints, clusterAddresses: service.clusterAddresses, disbelieved: service.disbelieved,
