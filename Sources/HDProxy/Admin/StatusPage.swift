@@ -166,10 +166,10 @@ struct StatusPage {
             }
         let place = [endpoint.node, endpoint.zone].compactMap(\.self).joined(separator: ", ")
         let pod = [endpoint.pod.map(Self.escaped), place.isEmpty ? nil : "<small>\(Self.escaped(place))</small>"]
-        let lasting = Age.lasting(endpoint.since, now: report.time)
+        let why = endpoint.why(now: report.time)
         var state = Self.pill(endpoint.usable ? "in use" : "not used", endpoint.usable ? "good" : "bad")
-        state += "<small>\(Self.escaped(endpoint.why)) \(Self.escaped(lasting))"
-        if !endpoint.ready, !endpoint.why.contains("terminating"), !endpoint.why.contains("not ready") {
+        state += "<small>\(Self.escaped(why))"
+        if !endpoint.ready, !why.contains("terminating"), !why.contains("not ready") {
             state += ", \(endpoint.conditionsText)"
         }
         if endpoint.ejections > 0 { state += ", ejected \(endpoint.ejections)×" }

@@ -139,8 +139,12 @@ struct EndpointReport: Decodable, Equatable, Sendable {
     var since: String?
     /// Requests on their way through it.
     var inFlight = 0
-    /// The reason as it is shown: an ejection says more than the rest.
-    var why: String { ejected.map { "ejected: \($0)" } ?? reason }
+    /// The reason as it is shown, with how long it has been so before `now`: an ejection says more than the rest.
+    func why(now: String) -> String {
+        let text = ejected.map { "ejected: \($0)" } ?? reason
+        let bare = text.hasSuffix(".") ? String(text.dropLast()) : text
+        return since.map { "\(bare) (\(Age.text(of: $0, now: now)))" } ?? bare
+    }
     /// How long it takes to answer, as a moving average; nil: it has not answered yet.
     var latencyMs: Double?
 }

@@ -74,11 +74,10 @@ struct ExplanationText {
 
     /// Where it is, which pod it is, who says so, why and since when.
     private func endpointLine(_ endpoint: EndpointReport) -> [String] {
-        let lasting = Age.lasting(endpoint.since, now: report.time ?? "")
         return [
             endpoint.address, [endpoint.pod, endpoint.node].compactMap(\.self).joined(separator: " on "),
             "by " + endpoint.sources.joined(separator: ", "),
-            [endpoint.why, lasting].filter { !$0.isEmpty }.joined(separator: " "),
+            endpoint.why(now: report.time ?? ""),
         ]
     }
 

@@ -115,7 +115,6 @@ struct StatusText {
             case .down: .bad
             case .unknown: .dim
             }
-        let lasting = Age.lasting(endpoint.since, now: report.time)
         return [
             endpoint.usable ? StatusCell("+", .good) : StatusCell("-", .bad), StatusCell(endpoint.address),
             StatusCell(endpoint.pod ?? ""), StatusCell(endpoint.node ?? ""), StatusCell(endpoint.zone ?? ""),
@@ -123,7 +122,7 @@ struct StatusText {
             StatusCell(endpoint.health.rawValue, health), StatusCell(String(endpoint.inFlight)),
             StatusCell(endpoint.latencyText),
             StatusCell(endpoint.ejections == 0 ? "" : String(endpoint.ejections), .warning),
-            StatusCell([endpoint.why, lasting].filter { !$0.isEmpty }.joined(separator: " "), endpoint.usable ? .plain : .bad),
+            StatusCell(endpoint.why(now: report.time), endpoint.usable ? .plain : .bad),
         ]
     }
 

@@ -28,8 +28,8 @@ private let demo = ExamplesTests.folder + "/demo.json5"
                 "hdproxy: unknown command `explian`; did you mean `explain`?\nSee `hdproxy help help`.\n"
             ),
             (
-                ["status"],
-                "hdproxy: `status` is not supported yet: it asks the admin listener, which this version does not have\n"
+                ["status", "--admin", "https://x"],
+                "hdproxy: the admin listener speaks plain HTTP: write http:// in `https://x`\n"
                     + "See `hdproxy help status`.\n"
             ),
             (["probe"], "hdproxy: `probe` needs a question: ready or live\nSee `hdproxy help probe`.\n"),
@@ -38,14 +38,13 @@ private let demo = ExamplesTests.folder + "/demo.json5"
                 "hdproxy: unknown question `redy`; did you mean `ready`?\nSee `hdproxy help probe`.\n"
             ),
             (
-                ["probe", "ready"],
-                "hdproxy: `probe` is not supported yet: it asks the admin socket, which this version does not have\n"
-                    + "See `hdproxy help probe`.\n"
+                ["probe", "ready", "--socket", ""],
+                "hdproxy: `--socket` needs a path\nSee `hdproxy help probe`.\n"
             ),
             (["explain"], "hdproxy: a URL is missing\nSee `hdproxy help explain`.\n"),
             (
-                ["explain", "--admin", "http://x", "http://y/"],
-                "hdproxy: `--admin` is not supported yet: this version has no admin listener to ask\nSee `hdproxy help explain`.\n"
+                ["explain", "--admin", "http://127.0.0.1:1", "--config", "x", "http://y/"],
+                "hdproxy: `--config` and `--admin` exclude each other\nSee `hdproxy help explain`.\n"
             ),
             (
                 ["explain", "ftp://x/"],
