@@ -18,7 +18,9 @@ public final class KubernetesSource: EndpointSource {
         var access: ClusterAccess?
     }
 
+    /// `kubernetes`.
     public let name = "kubernetes"
+    /// How it is doing.
     public private(set) var status = SourceStatus(name: "kubernetes")
 
     private let settings: DiscoverySettings.Cluster

@@ -138,11 +138,7 @@ final class Watch<Object: ClusterObject> {
             } catch {
                 if error.reason == .cancelled { break }
                 let isFirst = progress.version.isEmpty
-                if isFirst, resource == .endpointSlices, error.reason == .notFound || error.reason == .forbidden,
-                    await lacksGroup()
-                {
-                    return .notServed
-                }
+                if isFirst, resource == .endpointSlices, await isNotServed(error) { return .notServed }
                 reports.failed(error)
                 let chance = Double(systemRandom() >> 11) * 0x1p-53
                 let pause = progress.failed(error, now: Clock.now(), chance: chance)
@@ -152,8 +148,11 @@ final class Watch<Object: ClusterObject> {
         return .cancelled
     }
 
-    /// Whether the server has no such group. An account with few rights gets 403 for what is not there.
-    private func lacksGroup() async -> Bool {
+    /// Whether the server does not have the resource. A list in a namespace that is not there is empty, so 404 says it.
+    /// An account with few rights gets 403 for what is not there; then its group tells, which everybody may ask for.
+    private func isNotServed(_ failure: APIFailure) async -> Bool {
+        if failure.reason == .notFound { return true }
+        guard failure.reason == .forbidden else { return false }
         do throws(APIFailure) {
             _ = try await client.getAll(resource.group)
             return false

@@ -139,14 +139,14 @@ import Testing
             ),
             (
                 "    client-key-data: a2V5", "    client-key-data: a2V5\n    exec:\n      command: aws",
-                "/etc/kube/config:20: user \"default\": exec is not supported, since it would run a program; use a token, tokenFile or a client certificate"
+                "/etc/kube/config:21: user \"default\": exec is not supported, since it would run a program; use a token, tokenFile or a client certificate"
             ),
             (
                 "    client-key-data: a2V5", "    auth-provider: {name: oidc}",
                 "/etc/kube/config:19: user \"default\": auth-provider is not supported, since it needs a plug-in; use a token, tokenFile or a client certificate"
             ),
             (
-                "    client-key-data: a2V5\n", "",
+                "\n    client-key-data: a2V5", "",
                 "/etc/kube/config:18: user \"default\": client-certificate and client-key belong together"
             ),
             ("a2V5", "a2V5*", "/etc/kube/config:19: client-key-data is not Base64"),
