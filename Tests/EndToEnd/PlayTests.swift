@@ -42,6 +42,7 @@ private struct PlayHouse: Sendable {
               timeouts: { requestHeader: "2s", requestBodyIdle: "1s", keepAlive: "3s", tunnelIdle: "3s" },
               limits: { headerBytes: "8KiB", headers: 64, requestTarget: "2KiB", bodyBytes: "64KiB" },
               log: { access: false },
+              admin: { address: "", socket: "" },
             }
             """
         proxy = try ProxyProcess(configuration: configuration, awaiting: [listener.port])

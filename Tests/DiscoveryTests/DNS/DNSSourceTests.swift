@@ -5,7 +5,7 @@ import Testing
 @testable import Discovery
 
 /// The witness against servers that do what a script says.
-@Suite struct DNSSourceTests {
+@Suite(.onControlThread) struct DNSSourceTests {
     init() { ControlThread.start() }
 
     /// A witness that runs, what it said, and a wait for what it says next.

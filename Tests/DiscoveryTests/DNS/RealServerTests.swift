@@ -5,7 +5,7 @@ import Testing
 @testable import Discovery
 
 /// The resolver against dnsmasq and Knot DNS.
-@Suite struct RealServerTests {
+@Suite(.onControlThread) struct RealServerTests {
     init() { ControlThread.start() }
 
     @ControlThread

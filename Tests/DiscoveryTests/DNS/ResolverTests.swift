@@ -5,7 +5,7 @@ import Testing
 @testable import Discovery
 
 /// The resolver against servers that do what a script says.
-@Suite struct ResolverTests {
+@Suite(.onControlThread) struct ResolverTests {
     init() { ControlThread.start() }
 
     private typealias Asked = ScriptedDNS.Asked
@@ -420,8 +420,8 @@ import Testing
     func flights() async throws {
         let server = try ScriptedDNS { [.pause(.milliseconds(200)), $0.addresses(["10.0.0.1"])] }
         let resolver = try resolver([server])
-        let all = (0..<50).map { _ in Task { @ControlThread in await self.ask(resolver, freshly: true) } }
-        let impatient = Task { @ControlThread in
+        let all = (0..<50).map { _ in controlTask { await self.ask(resolver, freshly: true) } }
+        let impatient = controlTask {
             await resolver.addresses(of: "api.example.", family: .v4, until: Clock.now() + .milliseconds(20))
         }
         while server.asked.isEmpty { _ = await ControlThread.sleep(for: .milliseconds(1)) }
@@ -438,7 +438,7 @@ import Testing
     func abandoned() async throws {
         let server = try ScriptedDNS { $0.number == 0 ? [] : [$0.addresses(["10.0.0.1"])] }
         let resolver = try resolver([server], tryLimit: .seconds(30))
-        let task = Task { @ControlThread in await self.ask(resolver) }
+        let task = controlTask { await self.ask(resolver) }
         while server.asked.isEmpty { _ = await ControlThread.sleep(for: .milliseconds(1)) }
         task.cancel()
         #expect(texts(await task.value) == ["cancelled"])
@@ -452,7 +452,7 @@ import Testing
     func manyNames() async throws {
         let server = try ScriptedDNS { [.pause(.milliseconds(5)), $0.addresses(["10.0.0.1"])] }
         let resolver = try resolver([server], tryLimit: .seconds(5))
-        let tasks = (0..<300).map { k in Task { @ControlThread in await self.ask(resolver, "n\(k).example.") } }
+        let tasks = (0..<300).map { k in controlTask { await self.ask(resolver, "n\(k).example.") } }
         for task in tasks { #expect(texts(await task.value) == ["10.0.0.1"]) }
         #expect(server.asked.count >= 300)
         await server.stop()

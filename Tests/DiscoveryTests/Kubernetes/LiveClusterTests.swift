@@ -8,7 +8,7 @@ import Testing
 
 @testable import Discovery
 
-@Suite struct LiveClusterTests {
+@Suite(.onControlThread) struct LiveClusterTests {
     init() { ControlThread.start() }
 
     /// A server with Service `api` in namespace `shop`, and the files that a client needs.

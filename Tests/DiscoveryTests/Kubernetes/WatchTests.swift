@@ -5,7 +5,7 @@ import Testing
 
 @testable import Discovery
 
-@Suite struct WatchTests {
+@Suite(.onControlThread) struct WatchTests {
     init() { ControlThread.start() }
 
     /// Answers for Services, and nothing else.

@@ -1,10 +1,11 @@
 import Glibc
 import ProxyCore
+import Synchronization
 import Testing
 
 @testable import Discovery
 
-@Suite struct ControlThreadTests {
+@Suite(.onControlThread) struct ControlThreadTests {
     init() { ControlThread.start() }
 
     @Test("a sleep ends at its deadline, not before") @ControlThread
@@ -22,14 +23,14 @@ import Testing
         #expect(await ControlThread.readable(reader, until: Clock.now() + .milliseconds(5)) == .timedOut)
         #expect(await ControlThread.writable(pipe.writeEnd.number) == .ready)
 
-        let cancelled = Task { @ControlThread in
+        let cancelled = controlTask {
             await ControlThread.readable(reader)
         }
         _ = await ControlThread.sleep(for: .milliseconds(1))
         cancelled.cancel()
         #expect(await cancelled.value == .cancelled)
 
-        let waiting = Task { @ControlThread in await ControlThread.readable(reader) }
+        let waiting = controlTask { await ControlThread.readable(reader) }
         _ = await ControlThread.sleep(for: .milliseconds(1))
         var byte: UInt8 = 1
         // Safety: one byte.
@@ -39,7 +40,7 @@ import Testing
 
     @Test("a task that was cancelled before it waits does not wait") @ControlThread
     func cancelledBefore() async {
-        let task = Task { @ControlThread in
+        let task = controlTask {
             while !Task.isCancelled { await Task.yield() }
             return await ControlThread.sleep(until: .never)
         }
@@ -63,6 +64,23 @@ import Testing
 
     @ControlThread private final class Count {
         var value = 0
+    }
+
+    @Test("waiting does not depend on the runtime's pool, however busy that is") @ControlThread
+    func independentOfThePool() async {
+        let isOver = Mutex(false)
+        let over: @Sendable () -> Bool = { isOver.withLock { $0 } }
+        // More than there are threads in the pool; each gives up after ten seconds.
+        let hogs = (0..<64).map { _ in
+            Task { @concurrent in
+                let limit = Clock.now() + .milliseconds(10_000)
+                while !over() { if Clock.now() > limit { return false } }
+                return true
+            }
+        }
+        for _ in 0..<5 { _ = await ControlThread.sleep(for: .milliseconds(1)) }
+        isOver.withLock { $0 = true }
+        for hog in hogs { #expect(await hog.value, "the pool kept the control thread waiting") }
     }
 
     @Test("who is cancelled cancels what runs for him") @ControlThread

@@ -83,7 +83,7 @@ private final class Stage {
     }
 }
 
-@Suite("Discovery: witnesses run, changes are told, state is kept")
+@Suite("Discovery: witnesses run, changes are told, state is kept", .onControlThread)
 struct DiscoveryTests {
     init() { ControlThread.start() }
 
@@ -96,8 +96,8 @@ struct DiscoveryTests {
         #expect(stage.it.sources.map(\.name) == ["static", "kubernetes", "dns"])
         #expect(await stage.it.firstAnswer(until: Clock.now() + .milliseconds(5)) == false)
         let discovery = stage.it
-        let waiting = Task { @ControlThread in await discovery.firstAnswer() }
-        let cancelled = Task { @ControlThread in await discovery.firstAnswer() }
+        let waiting = controlTask { await discovery.firstAnswer() }
+        let cancelled = controlTask { await discovery.firstAnswer() }
         await Task.yield()
         cancelled.cancel()
         #expect(await cancelled.value == false)
