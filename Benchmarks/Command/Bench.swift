@@ -20,7 +20,7 @@ struct Command {
 
 /// All commands, in the order of the help.
 func allCommands() -> [Command] {
-    [loadCommand(), compareCommand(), microCommand(), backendCommand(), launchCommand()]
+    [loadCommand(), compareCommand(), microCommand(), discoveryCommand(), backendCommand(), launchCommand()]
 }
 
 /// Runs the command that `arguments` name. Exit status: 0, 1 when the work failed or met errors, 2 for a usage error.
@@ -55,7 +55,7 @@ private func overview(_ commands: [Command]) -> String {
     var text = "hdproxy-bench: how fast, against what, since when?\n\n"
     text += "usage: swift run -c release hdproxy-bench COMMAND [OPTIONS]\n\n"
     for command in commands where command.isListed {
-        text += "  \(command.name.padded(to: 9))\(command.summary)\n"
+        text += "  \(command.name.padded(to: 10))\(command.summary)\n"
     }
     return text + "\nhdproxy-bench COMMAND --help tells more. Benchmarks/README.md tells how to read the figures.\n"
 }

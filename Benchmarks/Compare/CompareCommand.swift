@@ -127,7 +127,7 @@ private func chosenContenders(_ arguments: Arguments, _ notes: inout [String]) t
 }
 
 /// The hdproxy to measure.
-private enum ProxyProgram {
+enum ProxyProgram {
     /// `path` if given; else the one beside this program, built now if it is missing.
     static func find(_ path: String?) throws -> String {
         if let path {

@@ -54,6 +54,9 @@ final class StateKeeper: Sendable {
     }
 
     private func run() {
+        // In a cluster where something changes all the time this is a quarter of a core, and nothing waits for it. What
+        // fails here costs order, no more. On Linux the niceness is a thread's own, and 0 is the calling one.
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
         LastKnownGood.removeLeftovers(directory: directory)
         // What could not be written; it is tried again until something newer is there.
         var failed: KeptState?
