@@ -39,13 +39,15 @@ let package = Package(
             path: "Benchmarks",
             exclude: ["README.md", "Results"], swiftSettings: swift),
 
+        // What tests of several targets share: running programs of the machine's.
+        .target(name: "TestTools", dependencies: ["CLinux"], path: "Tests/TestTools", swiftSettings: swift),
         .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore"], swiftSettings: swift),
         .testTarget(name: "DiscoveryTests", dependencies: ["Discovery", "FakeCluster"], swiftSettings: swift),
-        .testTarget(name: "HDProxyTests", dependencies: ["HDProxy"], swiftSettings: swift),
+        .testTarget(name: "HDProxyTests", dependencies: ["HDProxy", "TestTools"], swiftSettings: swift),
         .testTarget(name: "Simulation", dependencies: ["ProxyCore"], path: "Tests/Simulation", swiftSettings: swift),
         .testTarget(
-            name: "EndToEnd", dependencies: ["CLinux", "HDProxy", "FakeCluster"], path: "Tests/EndToEnd",
+            name: "EndToEnd", dependencies: ["CLinux", "HDProxy", "FakeCluster", "TestTools"], path: "Tests/EndToEnd",
             swiftSettings: swift),
-        .testTarget(name: "HouseTests", path: "Tests/HouseTests", swiftSettings: swift),
+        .testTarget(name: "HouseTests", dependencies: ["TestTools"], path: "Tests/HouseTests", swiftSettings: swift),
     ]
 )

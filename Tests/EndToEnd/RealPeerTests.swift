@@ -1,6 +1,7 @@
 // Programs that the world uses, on both sides: nginx behind the proxy; curl, wrk and h2load before it.
 
 import Foundation
+import TestTools
 import Testing
 
 /// nginx with files to give, as a child process.

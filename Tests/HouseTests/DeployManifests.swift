@@ -2,6 +2,7 @@
 // spoilt.
 
 import Foundation
+import TestTools
 
 /// A JSON value.
 enum Node: Decodable, Hashable, Sendable {
@@ -126,28 +127,14 @@ struct Manifests: Sendable {
     }
 
     private static func kubectl(_ arguments: [String], input: String = "") throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["kubectl"] + arguments
         // Whoever runs the tests may have a cluster: it is none of their business.
-        process.environment = ProcessInfo.processInfo.environment.merging(["KUBECONFIG": "/dev/null"]) { $1 }
-        let (source, output, errors) = (Pipe(), Pipe(), Pipe())
-        process.standardInput = source
-        process.standardOutput = output
-        process.standardError = errors
-        try process.run()
-        // Our manifests fit into a pipe, so nobody waits for the other.
-        source.fileHandleForWriting.write(Data(input.utf8))
-        try source.fileHandleForWriting.close()
-        let said = try output.fileHandleForReading.readToEnd() ?? Data()
-        let complained = try errors.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
+        let (status, output) = try runTool(
+            ["kubectl"] + arguments, input: input, environment: ["KUBECONFIG": "/dev/null"])
+        guard status == 0 else {
             throw DeployError(
-                "kubectl \(arguments): status \(process.terminationStatus) (127: `.ci/install test` installs it)\n"
-                    + String(decoding: complained, as: UTF8.self))
+                "kubectl \(arguments): status \(status) (127: `.ci/install test` installs it)\n" + output)
         }
-        return String(decoding: said, as: UTF8.self)
+        return output
     }
 
     /// Where the objects of `kind` stand.

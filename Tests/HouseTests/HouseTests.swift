@@ -175,7 +175,7 @@ struct HouseTests {
         let manifest = try #require(tree.file("Package.swift")).lines.joined(separator: "\n")
         let folders = try FileManager.default.contentsOfDirectory(atPath: tree.root.appending(path: "Tests").path)
         expectNone(
-            folders.filter { !["Corpus", "FakeCluster", "Fixtures"].contains($0) }.flatMap { folder -> [String] in
+            folders.filter { !["Corpus", "FakeCluster", "Fixtures", "TestTools"].contains($0) }.flatMap { folder -> [String] in
                 var faults: [String] = []
                 if !manifest.contains("\"\(folder)\"") { faults.append("Tests/\(folder) is no target") }
                 let holdsTests = tree.swift(below: "Tests/\(folder)").contains { file in

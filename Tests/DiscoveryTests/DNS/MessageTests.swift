@@ -143,11 +143,10 @@ import Testing
     /// Every place of a message, but of the tail of very long ones, which only repeats itself.
     private func places(_ bytes: [UInt8]) -> [Int] { bytes.indices.filter { $0 < 1300 || $0 % 7 == 0 } }
 
-    /// Every other value in short messages; in longer ones each single bit, and what is a pointer or a length; in the
-    /// longest one random value.
+    /// Each single bit, and what is a pointer or a length; in the longest messages one random value. Every
+    /// value at every place would take minutes in a debug build.
     private func values(_ bytes: [UInt8], _ position: Int, _ random: inout Seeded) -> [UInt8] {
         let old = bytes[position]
-        if bytes.count <= 120 { return (0...255).filter { $0 != old } }
         if bytes.count > 700 { return [old ^ UInt8.random(in: 1...255, using: &random)] }
         return (0..<8).map { old ^ 1 << $0 } + [0, 1, 0x3F, 0x40, 0x7F, 0x80, 0xC0, 0xFF].filter { $0 != old }
     }
@@ -158,7 +157,7 @@ import Testing
         var random = Seeded(state: seed)
         let header = Array(RecordedDNS.named("a-headless").answer.prefix(62))
         let question = RecordedDNS.named("a-headless").question
-        for round in 0..<20_000 {
+        for round in 0..<5_000 {
             if round % 100 == 0 { await Task.yield() }
             let tail = (0..<Int.random(in: 0...80, using: &random)).map { _ in
                 // Pointers and small numbers are what matters.

@@ -69,13 +69,14 @@ import Testing
             return true
         }
         let witness = Witness(server)
-        #expect(await witness.until { Self.slices(server).count == 3 })
+        let all = "10.0.0.1 10.0.0.2 10.0.0.3"
+        #expect(await witness.until { Self.slices(server).count == 3 && witness.addresses() == all })
         #expect(Self.slices(server) == ["list 0", "watch 10", "watch 15"])
-        #expect(witness.addresses() == "10.0.0.1 10.0.0.2 10.0.0.3")
         let updates = witness.testimonies.compactMap { testimony in
             if case .kubernetes(let update) = testimony { update.services["api"]?.count } else { nil }
         }
-        #expect(updates == [1, 3])
+        // The Service's port may become known only after the slices' events have come; they are one testimony each way.
+        #expect(updates == [1, 3] || updates == [3])
         #expect(witness.lost.isEmpty && witness.source.status.synced && witness.source.status.error == nil)
         #expect(server.requests.first?.head.contains("Accept-Encoding") == false)
         #expect(server.requests.first?.head.contains("User-Agent: hdproxy\r\n") == true)

@@ -1,6 +1,7 @@
 // A real DNS server: dnsmasq with the names that a test tells it, as a child process.
 
 import Foundation
+import TestTools
 
 /// A running dnsmasq.
 final class Dnsmasq: Sendable {

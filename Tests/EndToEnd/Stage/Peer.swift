@@ -76,7 +76,7 @@ func configuration(
           services: { \(serviceLines.joined(separator: ", ")) },
           routes: [ \((routes.isEmpty ? ownRoutes : routes).joined(separator: ",\n    ")) ],
           log: { access: false },
-          admin: { address: "", socket: "" },
+          \(more.contains("admin:") ? "" : "admin: { address: \"\", socket: \"\" },")
           \(more)
         }
         """

@@ -3,6 +3,7 @@
 
 import CLinux
 import Foundation
+import TestTools
 
 /// A running `hdproxy run --config FILE`.
 final class ProxyProcess: Sendable {
@@ -136,76 +137,4 @@ final class ProxyProcess: Sendable {
         }
         try? FileManager.default.removeItem(at: folder)
     }
-}
-
-/// What is known of a child's end. A child may be waited for once, so whoever asks first keeps the answer.
-private final class ChildStatus: Sendable {
-    private let known = Locked<(status: Int32?, isEnded: Bool)>((nil, false))
-
-    func value(of pid: pid_t) -> Int32? {
-        known.withLock { known in
-            if let status = known.status { return status }
-            var raw: Int32 = 0
-            // Safety: the status is a local that outlives the call.
-            guard unsafe waitpid(pid, &raw, WNOHANG) == pid else { return nil }
-            known.status = hd_exited(raw) != 0 ? hd_exit_status(raw) : 128 + hd_term_signal(raw)
-            return known.status
-        }
-    }
-
-    /// True for the first caller alone.
-    func claimEnd() -> Bool {
-        known.withLock { known in
-            defer { known.isEnded = true }
-            return !known.isEnded
-        }
-    }
-}
-
-/// Starts `command` with the given standard input (closed where nil) and both outputs going to the file `output`.
-func spawn(_ command: [String], input: Int32?, output: String, environment: [String: String] = [:]) throws -> pid_t {
-    // Safety: the actions are initialised before use and destroyed after; every string lives until the call returned.
-    var actions = unsafe posix_spawn_file_actions_t()
-    unsafe posix_spawn_file_actions_init(&actions)
-    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-    if let input {
-        unsafe posix_spawn_file_actions_adddup2(&actions, input, 0)
-    } else {
-        unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    }
-    unsafe posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o644)
-    unsafe posix_spawn_file_actions_adddup2(&actions, 1, 2)
-    // Whatever other tests have open at this moment is none of the program's business.
-    unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
-    let all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    var arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
-    var settings: [UnsafeMutablePointer<CChar>?] = unsafe all.map { unsafe strdup("\($0)=\($1)") } + [nil]
-    defer { unsafe (arguments + settings).forEach { unsafe free($0) } }
-    var pid: pid_t = 0
-    // Threads of the test runner block signals, and a child would inherit that: dnsmasq would never see a SIGHUP.
-    var attributes = posix_spawnattr_t()
-    var none = sigset_t()
-    unsafe posix_spawnattr_init(&attributes)
-    defer { unsafe posix_spawnattr_destroy(&attributes) }
-    unsafe sigemptyset(&none)
-    unsafe posix_spawnattr_setsigmask(&attributes, &none)
-    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-    let outcome = unsafe posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &settings)
-    guard outcome == 0 else { throw StageError("cannot start \(command[0]): errno \(outcome)") }
-    return pid
-}
-
-/// Runs a tool to its end; its status and all it wrote.
-func runTool(_ command: [String], within patience: Duration = .seconds(60)) throws -> (status: Int32, output: String) {
-    let file = FileManager.default.temporaryDirectory.appending(path: "tool-\(UUID().uuidString)")
-    defer { try? FileManager.default.removeItem(at: file) }
-    let pid = try spawn(command, input: nil, output: file.path)
-    let status = ChildStatus()
-    let deadline = Deadline.after(patience)
-    while status.value(of: pid) == nil {
-        if deadline <= .now { kill(pid, SIGKILL) }
-        usleep(2_000)  // As in ProxyProcess.awaitExit.
-    }
-    let text = (try? Data(contentsOf: file)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    return (status.value(of: pid) ?? -1, text)
 }

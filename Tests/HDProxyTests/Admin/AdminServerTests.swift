@@ -2,6 +2,7 @@ import Discovery
 import Foundation
 import Glibc
 import ProxyCore
+import TestTools
 import Testing
 
 @testable import HDProxy
@@ -322,15 +323,7 @@ private func status(_ head: String) -> Int? { head.split(separator: " ").dropFir
     }
 
     private static func curl(_ arguments: [String]) throws -> String {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/curl")
-        process.arguments = ["-sS", "--max-time", "10"] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let data = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return String(decoding: data, as: UTF8.self)
+        try runTool(["curl", "-sS", "--max-time", "10"] + arguments).output
     }
 
     @Test func curlIsServedOverBoth() async throws {
