@@ -58,8 +58,9 @@ struct DiscoveryGhostTests {
             let report = load.stop()
             lags.sort()
             #expect(afterwards == 0, "\(afterwards) requests came to a stranger after its event had arrived")
+            // A pod that dies takes the requests with it that it had and did not answer: no more than that may fail.
             let failures = report.failures
-            #expect(failures.isEmpty, "\(failures.count): \(failures.prefix(5).joined(separator: "\n"))")
+            #expect(failures.count <= Self.rounds && failures.allSatisfy { $0.contains("status 502") }, "\(failures)")
             print(
                 "ghosts: \(Self.rounds) addresses recycled, \(report.count) answers, \(strangers) of strangers before the",
                 "event, \(afterwards) after it; the last request to a stranger came at most",

@@ -67,23 +67,6 @@ struct KeptDocument: Codable {
     /// Something that nobody can have known.
     struct Absurdity: Error { var text: String }
 
-    init(_ state: KeptState) {
-        version = Self.version
-        writtenMicroseconds = state.writtenMicroseconds
-        services = state.services.map { service in
-            Service(
-                kubernetes: service.kubernetes.map(Reference.init),
-                dns: service.dns.map { Name(name: $0.name, port: $0.port) },
-                asOfMicroseconds: service.asOfMicroseconds,
-                endpoints: service.endpoints.map(Endpoint.init),
-                clusterAddresses: service.clusterAddresses.map(\.description),
-                disbelieved: service.disbelieved.map(\.description))
-        }
-        owners = state.owners.map { owner in
-            Owner(ip: owner.ip.description, sharedBy: owner.sharedBy, claims: owner.claims.map(Claim.init))
-        }
-    }
-
     func state() throws(Absurdity) -> KeptState {
         var state = KeptState(writtenMicroseconds: writtenMicroseconds)
         for service in services {
@@ -123,6 +106,25 @@ struct KeptDocument: Codable {
     }
 
     private static func quoted(_ text: String) -> String { "\"\(text.prefix(64))\"" }
+}
+
+extension KeptDocument.Service {
+    init(_ service: KeptState.Service) {
+        kubernetes = service.kubernetes.map(KeptDocument.Reference.init)
+        dns = service.dns.map { KeptDocument.Name(name: $0.name, port: $0.port) }
+        asOfMicroseconds = service.asOfMicroseconds
+        endpoints = service.endpoints.map(KeptDocument.Endpoint.init)
+        clusterAddresses = service.clusterAddresses.map(\.description)
+        disbelieved = service.disbelieved.map(\.description)
+    }
+}
+
+extension KeptDocument.Owner {
+    init(_ owner: KeptState.Owner) {
+        ip = owner.ip.description
+        sharedBy = owner.sharedBy
+        claims = owner.claims.map(KeptDocument.Claim.init)
+    }
 }
 
 extension KeptDocument.Reference {
