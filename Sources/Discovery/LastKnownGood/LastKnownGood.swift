@@ -32,23 +32,14 @@ public enum LastKnownGood {
 
     /// The file for `state`, in which members have the order of their names.
     static func encode(_ state: KeptState) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Piece by piece: the encoder's own picture of ten thousand endpoints would take tens of megabytes.
-        var rest = Array(#""owners":["#.utf8)
-        for (index, owner) in state.owners.enumerated() {
-            if index > 0 { rest.append(UInt8(ascii: ",")) }
-            rest += try encoder.encode(KeptDocument.Owner(owner))
-        }
-        rest += Array(#"],"services":["#.utf8)
-        for (index, service) in state.services.enumerated() {
-            if index > 0 { rest.append(UInt8(ascii: ",")) }
-            rest += try encoder.encode(KeptDocument.Service(service))
-        }
-        rest += Array(
-            #"],"version":\#(KeptDocument.version),"writtenMicroseconds":\#(state.writtenMicroseconds)}"#.utf8)
-        rest.append(UInt8(ascii: "\n"))
+        var encoder = KeptEncoder()
+        return try encoder.encode(state)
+    }
+
+    /// The file whose members `rest` holds, from behind the checksum on.
+    static func seal(_ rest: [UInt8]) -> [UInt8] {
         var bytes = prefix
+        bytes.reserveCapacity(rest.count + 128)
         bytes += checksum(rest)
         bytes += separator
         bytes += rest

@@ -54,12 +54,13 @@ final class StateKeeper: Sendable {
     }
 
     private func run() {
-        // In a cluster where something changes all the time this is a quarter of a core, and nothing waits for it. What
-        // fails here costs order, no more. On Linux the niceness is a thread's own, and 0 is the calling one.
+        // Nothing waits for this thread, and in a cluster where something changes all the time it has much to do. What fails
+        // here costs order, no more. On Linux the niceness is a thread's own, and 0 is the calling one.
         setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
         LastKnownGood.removeLeftovers(directory: directory)
         // What could not be written; it is tried again until something newer is there.
         var failed: KeptState?
+        var encoder = KeptEncoder()
         while true {
             let (waiting, isEnding) = slot.withLock { slot in
                 let waiting = slot.waiting
@@ -67,7 +68,7 @@ final class StateKeeper: Sendable {
                 return (waiting, slot.isEnding)
             }
             if let state = waiting ?? failed {
-                let error = write(state)
+                let error = write(state, &encoder)
                 if let error, failed == nil || waiting != nil {
                     note(Notice(.error, "state_not_kept", ["error": error, "file": path]))
                 } else if error == nil, failed != nil {
@@ -83,9 +84,9 @@ final class StateKeeper: Sendable {
     private var path: String { "\(directory)/\(LastKnownGood.fileName)" }
 
     /// Writes; what is wrong, or nil.
-    private func write(_ state: KeptState) -> String? {
+    private func write(_ state: KeptState, _ encoder: inout KeptEncoder) -> String? {
         do {
-            try LastKnownGood.write(LastKnownGood.encode(state), directory: directory)
+            try LastKnownGood.write(encoder.encode(state), directory: directory)
             slot.withLock { $0.writes += 1 }
             return nil
         } catch {

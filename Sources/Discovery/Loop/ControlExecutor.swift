@@ -47,20 +47,17 @@ final class ControlExecutor: SerialExecutor, TaskExecutor, Sendable {
         inbox.withLock { $0.owner = me }
     }
 
-    /// Runs jobs until none is ready.
+    /// Runs the jobs that are ready now. Those that they bring wait for the next turn, so that a task that always has more
+    /// to do keeps no descriptor and no deadline waiting.
     func runJobs() {
-        while true {
-            let jobs = inbox.withLock { inbox in
-                let jobs = inbox.jobs
-                inbox.jobs.removeAll(keepingCapacity: true)
-                return jobs
-            }
-            if jobs.isEmpty { return }
-            for job in jobs {
-                // Safety: each job is run once, on the thread that owns this executor.
-                unsafe job.runSynchronously(
-                    isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
-            }
+        let jobs = inbox.withLock { inbox in
+            defer { inbox.jobs = [] }
+            return inbox.jobs
+        }
+        for job in jobs {
+            // Safety: each job is run once, on the thread that owns this executor.
+            unsafe job.runSynchronously(
+                isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
         }
     }
 

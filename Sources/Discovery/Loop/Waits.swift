@@ -14,6 +14,9 @@ struct Waits: ~Copyable {
     private let poller: Poller
     private var timers: TimerWheel
     private var waits: [Wait] = []
+    /// Which wait a descriptor stands in epoll for. Whoever closes a descriptor that is still waited for takes it out of
+    /// epoll, and its number may be another one's by the time the old wait ends.
+    private var holders: [Int32: SlotID] = [:]
     private var free: [Int32] = []
 
     init(wake: Int32) throws(SystemError) {
@@ -47,6 +50,7 @@ struct Waits: ~Copyable {
                 vacate(id.index)
                 return continuation.resume(returning: .ready)
             }
+            holders[descriptor] = id
         }
         waits[Int(id.index)].descriptor = descriptor
         waits[Int(id.index)].continuation = continuation
@@ -60,7 +64,10 @@ struct Waits: ~Copyable {
             let continuation = waits[Int(id.index)].continuation
         else { return }
         let descriptor = waits[Int(id.index)].descriptor
-        if descriptor >= 0 { poller.remove(descriptor) }
+        if descriptor >= 0, holders[descriptor]?.index == id.index {
+            holders[descriptor] = nil
+            poller.remove(descriptor)
+        }
         vacate(id.index)
         continuation.resume(returning: wakeup)
     }

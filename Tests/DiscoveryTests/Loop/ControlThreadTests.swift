@@ -66,21 +66,33 @@ import Testing
         var value = 0
     }
 
-    @Test("waiting does not depend on the runtime's pool, however busy that is") @ControlThread
-    func independentOfThePool() async {
-        let isOver = Mutex(false)
-        let over: @Sendable () -> Bool = { isOver.withLock { $0 } }
-        // More than there are threads in the pool; each gives up after ten seconds.
-        let hogs = (0..<64).map { _ in
-            Task { @concurrent in
-                let limit = Clock.now() + .milliseconds(10_000)
-                while !over() { if Clock.now() > limit { return false } }
-                return true
-            }
-        }
-        for _ in 0..<5 { _ = await ControlThread.sleep(for: .milliseconds(1)) }
-        isOver.withLock { $0 = true }
-        for hog in hogs { #expect(await hog.value, "the pool kept the control thread waiting") }
+    @Test("a task that always has more to do keeps no deadline waiting") @ControlThread
+    func restless() async {
+        let busy = controlTask { while !Task.isCancelled { await Task.yield() } }
+        #expect(await ControlThread.sleep(for: .milliseconds(1)) == .timedOut)
+        busy.cancel()
+        await busy.value
+    }
+
+    @Test("a descriptor that was closed while it was waited for takes no other one out, whose number is the same")
+    @ControlThread
+    func reusedNumbers() async throws {
+        guard let first = Pipe(capacity: 4096) else { throw SystemError("pipe2", doing: "testing") }
+        let number = dup(first.readEnd.number)
+        let abandoned = controlTask { await ControlThread.readable(number) }
+        _ = await ControlThread.sleep(for: .milliseconds(1))
+        guard let second = Pipe(capacity: 4096) else { throw SystemError("pipe2", doing: "testing") }
+        // The number now names another pipe's end, which somebody else waits for.
+        #expect(dup2(second.readEnd.number, number) == number)
+        let waiting = controlTask { await ControlThread.readable(number) }
+        _ = await ControlThread.sleep(for: .milliseconds(1))
+        abandoned.cancel()
+        #expect(await abandoned.value == .cancelled)
+        var byte: UInt8 = 1
+        // Safety: one byte.
+        #expect(unsafe write(second.writeEnd.number, &byte, 1) == 1)
+        #expect(await waiting.value == .ready)
+        close(number)
     }
 
     @Test("who is cancelled cancels what runs for him") @ControlThread
