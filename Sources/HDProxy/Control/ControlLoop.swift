@@ -169,6 +169,8 @@ final class ControlLoop {
         workers.adopt(
             settings.snapshot(generation: generation) { discovery.endpoints(of: $0) }, added: opened.sockets)
         tell(settings.listeners, opened.addresses)
+        // By then the file was read once more and the witnesses have been met.
+        _ = await ControlThread.sleep(for: .seconds(1))
         releaseStartupPages()
     }
 
