@@ -285,6 +285,7 @@ public final class Discovery {
         keepingDue = nil
         // What an earlier process knew is not overwritten by knowing nothing.
         guard let keeper, reconciler.knowsAnything else { return }
-        keeper.keep(reconciler.kept(wallMicroseconds: Clock.wallMicroseconds()))
+        let (known, wallMicroseconds) = (reconciler, Clock.wallMicroseconds())
+        keeper.keep(known.kept(wallMicroseconds: wallMicroseconds))
     }
 }

@@ -8,7 +8,7 @@ import Synchronization
 /// Keeps the latest state in a directory.
 final class StateKeeper: Sendable {
     private struct Slot {
-        var waiting: KeptState?
+        var waiting: (@Sendable () -> KeptState)?
         var isEnding = false
         var failures = 0
         var writes = 0
@@ -41,8 +41,9 @@ final class StateKeeper: Sendable {
     /// How many writes have succeeded.
     var writes: Int { slot.withLock { $0.writes } }
 
-    /// Has `state` written as soon as the disk is free. Any thread may call it.
-    func keep(_ state: KeptState) {
+    /// Has `state` written as soon as the disk is free. Any thread may call it. What makes the state is called on the
+    /// keeper's thread: with ten thousand endpoints that takes longer than the control thread has for it.
+    func keep(_ state: @escaping @Sendable @autoclosure () -> KeptState) {
         slot.withLock { $0.waiting = state }
         wake.wake()
     }
@@ -62,11 +63,12 @@ final class StateKeeper: Sendable {
         var failed: KeptState?
         var encoder = KeptEncoder()
         while true {
-            let (waiting, isEnding) = slot.withLock { slot in
+            let (make, isEnding) = slot.withLock { slot in
                 let waiting = slot.waiting
                 slot.waiting = nil
                 return (waiting, slot.isEnding)
             }
+            let waiting = make?()
             if let state = waiting ?? failed {
                 let error = write(state, &encoder)
                 if let error, failed == nil || waiting != nil {
