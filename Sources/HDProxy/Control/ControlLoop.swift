@@ -74,6 +74,8 @@ final class ControlLoop {
     private var held: Listening.Opened?
     private var admin: AdminServer?
     private let reloadAsked = Gate()
+    /// Open once the file has been read again after the start.
+    private let fileChecked = Gate()
     private var isReloadBySignal = false
     private let end = Gate()
     private var status: Int32 = 0
@@ -169,7 +171,9 @@ final class ControlLoop {
         workers.adopt(
             settings.snapshot(generation: generation) { discovery.endpoints(of: $0) }, added: opened.sockets)
         tell(settings.listeners, opened.addresses)
-        // By then the file was read once more and the witnesses have been met.
+        await fileChecked.passed()
+        releaseStartupPages()
+        // By then witnesses that take their time have been met, too.
         _ = await ControlThread.sleep(for: .seconds(1))
         releaseStartupPages()
     }
@@ -249,6 +253,7 @@ final class ControlLoop {
             let isAsked = isReloadBySignal
             isReloadBySignal = false
             await reload(isAsked: isAsked)
+            fileChecked.open()
         }
     }
 
