@@ -225,13 +225,13 @@ public final class FakeAPIServer: Sendable {
     /// Closes the listening socket: who connects is refused. Returns when it is closed.
     public func refuse() {
         change { $0.wantsListening = false }
-        waitUntil { !$0.isListening }
+        waitUntil { !$0.isListening || $0.wantsListening }
     }
 
     /// Listens again, on the same port. Returns when it does.
     public func accept() {
         change { $0.wantsListening = true }
-        waitUntil { $0.isListening }
+        waitUntil { $0.isListening || !$0.wantsListening || $0.isStopped }
     }
 
     /// As `kill -9` of the server: nobody listens, and every connection is reset.
@@ -349,14 +349,18 @@ public final class FakeAPIServer: Sendable {
         let listening = Listening(to: cluster.bell)
         var socket = Socket(owning: number)
         while true {
-            let (wants, isStopped) = control.withLock { ($0.wantsListening, $0.isStopped) }
+            let (wants, isStopped) = control.withLock { ($0.wantsListening && !$0.isStopped, $0.isStopped) }
             if !wants, socket.isOpen {
                 socket = .none()
                 change { $0.isListening = false }
             }
             if isStopped { return }
             if wants, !socket.isOpen {
-                guard let new = try? Socket.listening(on: address, sharesPort: false) else { return }
+                guard let new = try? Socket.listening(on: address, sharesPort: false) else {
+                    // Somebody else's connection may have the port for a moment.
+                    _ = listening.wait(until: Clock.now() + .milliseconds(20))
+                    continue
+                }
                 socket = new
                 change { $0.isListening = true }
             }

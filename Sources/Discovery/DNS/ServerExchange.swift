@@ -45,6 +45,9 @@ enum ServerExchange {
                     // If this one was guessed, the right one comes soon.
                     sawOtherCase = true
                     deadline = min(deadline, Clock.now() + otherCasePatience)
+                    // Without an end there would never be a moment in which anything has to be waited for.
+                    strangers += 1
+                    if strangers >= strangersMax { return .outcome(.otherCase) }
                 case .stranger:
                     strangers += 1
                     if strangers >= strangersMax { return .outcome(.cut) }

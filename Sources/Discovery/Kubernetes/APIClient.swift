@@ -51,9 +51,9 @@ final class APIClient {
     }
 
     /// Asks for `path`, and takes the whole body of the answer.
-    func getAll(_ path: String) async throws(APIFailure) -> [UInt8] {
+    func getAll(_ path: String, limit: Int = listBytesMax) async throws(APIFailure) -> [UInt8] {
         try await get(path)
-        return try await body(limit: Self.listBytesMax)
+        return try await body(limit: limit)
     }
 
     /// As ``APIConnection/moreBody(until:_:)``. After a failure other than a timeout the connection is closed.
@@ -78,8 +78,10 @@ final class APIClient {
     private func body(limit: Int) async throws(APIFailure) -> [UInt8] {
         var bytes: [UInt8] = []
         var mayComeMore = true
+        // However steadily it drips.
+        let end = Clock.now() + Instant.Span(timing.body)
         while mayComeMore {
-            let deadline = Clock.now() + Instant.Span(timing.silence)
+            let deadline = min(Clock.now() + Instant.Span(timing.silence), end)
             do throws(APIFailure) {
                 // Safety: the span's bytes are copied while it is borrowed.
                 mayComeMore = try await moreBody(until: deadline) { more in
@@ -92,6 +94,10 @@ final class APIClient {
             guard bytes.count <= limit else {
                 close()
                 throw APIFailure(.tooLarge, "an answer of more than \(limit) bytes")
+            }
+            guard !mayComeMore || Clock.now() < end else {
+                close()
+                throw APIFailure(.timeout, "an answer that takes longer than \(timing.body)")
             }
         }
         return bytes

@@ -15,6 +15,8 @@ final class APIConnection {
         var head = Duration.seconds(20)
         /// Silence within the body of a list.
         var silence = Duration.seconds(15)
+        /// A whole body of a list; API servers themselves give up after as long.
+        var body = Duration.seconds(60)
     }
 
     private static let bufferBytes = 64 * 1024
@@ -89,7 +91,10 @@ final class APIConnection {
             case .head(let answer):
                 closes = answer.closes
                 return answer
-            case .needMore: try await fill(until: deadline)
+            case .needMore:
+                // Interim answers may come without an end, and without a moment in which anything has to be waited for.
+                guard Clock.now() < deadline else { throw APIFailure(.timeout, "no answer in time") }
+                try await fill(until: deadline)
             case .body, .end: throw APIFailure(.malformed, "a body without a head")
             }
         }

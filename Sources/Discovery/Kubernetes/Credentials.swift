@@ -22,13 +22,23 @@ final class Credentials {
     func bearerToken(now: Instant) throws(APIFailure) -> String? {
         guard let material = access.token else { return nil }
         if let token, now - token.readAt < Self.freshness { return token.text }
-        let bytes = try Self.read(material)
-        let text = String(decoding: bytes, as: UTF8.self).trimmed
+        do throws(APIFailure) {
+            let text = try Self.readToken(material)
+            token = (text, now)
+            return text
+        } catch {
+            // What a file says while it is being written takes nothing away that the server still accepts.
+            guard let token else { throw error }
+            return token.text
+        }
+    }
+
+    private static func readToken(_ material: ClusterAccess.Material) throws(APIFailure) -> String {
+        let text = String(decoding: try read(material), as: UTF8.self).trimmed
         // Anything else would write lines of its own into the request.
         guard !text.isEmpty, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
             throw APIFailure(.credentials, "\(material.name): this is no token")
         }
-        token = (text, now)
         return text
     }
 

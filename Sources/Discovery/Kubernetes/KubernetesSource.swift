@@ -87,6 +87,7 @@ public final class KubernetesSource: EndpointSource {
     public func update(_ services: [ServiceSpec]) {
         store.retarget(services)
         if credentials != nil { followNamespaces() }
+        noteState()
         tell()
     }
 
@@ -103,7 +104,7 @@ public final class KubernetesSource: EndpointSource {
             } catch {
                 failed(APIFailure(.credentials, "\(error)"), by: "kubernetes", matters: true)
                 let chance = Double(systemRandom() >> 11) * 0x1p-53
-                let pause = backoff.pause(now: Clock.now(), chance: chance)
+                let pause = backoff.pause(chance: chance)
                 _ = await ControlThread.sleep(until: Clock.now() + pause)
             }
         }
@@ -142,9 +143,11 @@ public final class KubernetesSource: EndpointSource {
     }
 
     /// Slices where the server has them, Endpoints where it has not. Whether it has them is asked again each time that
-    /// a watch of Endpoints ends, for a server may be replaced by a newer one.
+    /// a watch of Endpoints ends, for a server may be replaced by a newer one; and where Endpoints cannot be had either,
+    /// for then the 404 may have been a gateway's word while its server was away.
     private func followSlices(of namespace: String) async {
         let follower = "slices of \(namespace)"
+        var backoff = Backoff()
         while !Task.isCancelled {
             guard let client = client(), let prober = self.client() else { return }
             let slices = Watch<SliceObject>(
@@ -180,7 +183,15 @@ public final class KubernetesSource: EndpointSource {
                     case .gone(let key): self?.store.removeSlice(key)
                     }
                 })
+            let begin = Clock.now()
             guard await endpoints.run(once: true) == .onceOver else { return }
+            let end = Clock.now()
+            if Backoff.steady <= end - begin {
+                backoff = Backoff()
+            } else {
+                let chance = Double(systemRandom() >> 11) * 0x1p-53
+                _ = await ControlThread.sleep(until: end + backoff.pause(chance: chance))
+            }
         }
     }
 

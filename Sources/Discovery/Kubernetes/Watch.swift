@@ -78,6 +78,8 @@ final class Watch<Object: ClusterObject> {
         var quiet = Duration.seconds(20)
         /// Objects of one page.
         var pageLimit = 500
+        /// Pages of one list: as many objects as no cluster has.
+        var pagesMax = 2000
         /// Whether lists are asked as the beginning of a watch (`sendInitialEvents`). Off: a list is one answer with a
         /// certain end, while the end of initial events hangs on a bookmark that a server may never send.
         var prefersWatchList = false
@@ -91,7 +93,7 @@ final class Watch<Object: ClusterObject> {
         case cancelled
         /// The server does not have this resource.
         case notServed
-        /// A watch came to its end, and that is how long it was to go.
+        /// A watch came to its end, or the server does not give us this resource, and that is how long it was to go.
         case onceOver
     }
 
@@ -124,7 +126,7 @@ final class Watch<Object: ClusterObject> {
     }
 
     /// Lists and watches until the task is cancelled, the server turns out not to have the resource, or, with `once`,
-    /// one watch has come to its end.
+    /// one watch has come to its end or the resource is not given to us.
     func run(once: Bool = false) async -> Ending {
         defer { probe?.cancel() }
         while !Task.isCancelled {
@@ -140,6 +142,7 @@ final class Watch<Object: ClusterObject> {
                 let isFirst = progress.version.isEmpty
                 if isFirst, resource == .endpointSlices, await isNotServed(error) { return .notServed }
                 reports.failed(error)
+                if once, error.reason == .notFound || error.reason == .forbidden { return .onceOver }
                 let chance = Double(systemRandom() >> 11) * 0x1p-53
                 let pause = progress.failed(error, now: Clock.now(), chance: chance)
                 if pause.nanoseconds > 0 { _ = await ControlThread.sleep(until: Clock.now() + pause) }
@@ -167,8 +170,12 @@ final class Watch<Object: ClusterObject> {
         var listing = SliceStore.Listing<Object>(objects: [])
         var token = ""
         var newest = ""
+        var pages = 0
+        var room = APIClient.listBytesMax
         repeat {
-            let page = try await page(version, token)
+            guard pages < manner.pagesMax else { throw APIFailure(.tooLarge, "a list of more than \(pages) pages") }
+            pages += 1
+            let page = try await page(version, token, &room)
             for item in page.items {
                 if case .unreadable(let key, _, let reason) = item { reports.unreadable(key, reason) }
                 listing.add(item)
@@ -185,7 +192,9 @@ final class Watch<Object: ClusterObject> {
         reports.heard()
     }
 
-    private func page(_ version: String?, _ token: String) async throws(APIFailure) -> ObjectList<Object> {
+    private func page(
+        _ version: String?, _ token: String, _ room: inout Int
+    ) async throws(APIFailure) -> ObjectList<Object> {
         var query: [(name: String, value: String)] = []
         if !token.isEmpty {
             query = [("limit", "\(manner.pageLimit)"), ("continue", token)]
@@ -196,7 +205,8 @@ final class Watch<Object: ClusterObject> {
         } else {
             query = [("limit", "\(manner.pageLimit)")]
         }
-        let body = try await client.getAll(resource.path(in: namespace, query))
+        let body = try await client.getAll(resource.path(in: namespace, query), limit: room)
+        room -= body.count
         do throws(JSONProblem) { return try .read(body) } catch {
             client.close()
             throw APIFailure(.malformed, "the list of \(resource.plural): \(error)")
@@ -216,10 +226,14 @@ final class Watch<Object: ClusterObject> {
             ])
         // A version is only good at the server that gave it: behind a new connection there may be another one, or the
         // same with its history lost.
-        guard try await client.getOnSameConnection(path) else { return progress.connectionWasLost() }
+        if try await !client.getOnSameConnection(path) {
+            guard progress.connectionWasLost() else { return }
+            try await client.get(path)
+        }
+        progress.watching(since: Clock.now())
         reports.heard()
         let heardAnything = try await follow(begin, seconds, initial: nil)
-        if let failure = progress.ended(after: Clock.now() - begin, heardAnything: heardAnything) { throw failure }
+        if let failure = progress.ended(now: Clock.now(), heardAnything: heardAnything) { throw failure }
     }
 
     /// A list as the beginning of a watch. A server that does not have it is not asked again.
@@ -238,8 +252,9 @@ final class Watch<Object: ClusterObject> {
             mayWatchList = false
             return try await list(version)
         }
+        progress.watching(since: Clock.now())
         let heardAnything = try await follow(begin, seconds, initial: SliceStore.Listing(objects: []))
-        if let failure = progress.ended(after: Clock.now() - begin, heardAnything: heardAnything) { throw failure }
+        if let failure = progress.ended(now: Clock.now(), heardAnything: heardAnything) { throw failure }
     }
 
     private func watchSeconds() -> Int {
@@ -394,10 +409,12 @@ final class Watch<Object: ClusterObject> {
                 [("limit", "1"), ("resourceVersion", version), ("resourceVersionMatch", "NotOlderThan")])
             do throws(APIFailure) {
                 _ = try await prober.getAll(path)
+                if Task.isCancelled { return }
                 reports.heard()
             } catch {
+                // The watch that was asked about is over: what is on the client's connection now is something else.
+                if Task.isCancelled { return }
                 switch error.reason {
-                case .cancelled: return
                 case .behind, .expired:
                     found = error
                     client.abort()

@@ -209,12 +209,13 @@ public enum TLSTransfer: Equatable, Sendable {
             parameters, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
         switch name {
         case .dns(let text):
-            // A NUL would end the name for one reader and not for the other; an empty name would not be verified.
-            guard !text.isEmpty, !text.utf8.contains(0) else {
-                return TLSError(.material, reason: "not a host name", doing: doing)
-            }
             // A trailing dot is the resolver's, not the certificate's.
             let bare = text.hasSuffix(".") ? String(text.dropLast()) : text
+            // A NUL would end the name for one reader and not for the other; an empty name would not be verified, and
+            // one that begins with a dot would stand for every name below it (X509_check_host(3)).
+            guard !bare.isEmpty, !bare.hasPrefix("."), !bare.utf8.contains(0) else {
+                return TLSError(.material, reason: "not a host name", doing: doing)
+            }
             guard unsafe X509_VERIFY_PARAM_set1_host(parameters, bare, bare.utf8.count) == 1,
                 unsafe bare.withCString({ unsafe hd_set_server_name(ssl, $0) }) == 1
             else { return TLSError.takeFromQueue(.material, doing: doing) }

@@ -54,6 +54,15 @@ import Testing
         }
     }
 
+    @Test func `a server that is stopped while it is told to listen stops, and nobody waits for it`() async throws {
+        for _ in 0..<50 {
+            let server = try FakeAPIServer(cluster, security: .plain)
+            let other = try Thread(name: "other") { server.accept() }
+            server.stop()
+            _ = other
+        }
+    }
+
     @Test func `a server that refuses is back on the same port`() throws {
         server.crash()
         #expect(throws: FakeClient.Refused.self) { _ = try FakeClient(server) }

@@ -30,16 +30,22 @@ final class ScriptedServer: Sendable {
     struct Conversation: Sendable {
         let descriptor: Int32
 
-        func send(_ bytes: [UInt8]) {
+        func send(_ bytes: [UInt8]) { _ = sendAll(bytes) }
+
+        /// Whether the other side is still there.
+        func sends(_ text: String) -> Bool { sendAll(Array(text.utf8)) }
+
+        private func sendAll(_ bytes: [UInt8]) -> Bool {
             var at = 0
             while at < bytes.count {
                 // Safety: the bytes from `at` on are read.
                 let n = unsafe bytes.withUnsafeBytes {
                     unsafe Glibc.send(descriptor, $0.baseAddress! + at, bytes.count - at, Int32(MSG_NOSIGNAL))
                 }
-                guard n > 0 else { return }
+                guard n > 0 else { return false }
                 at += n
             }
+            return true
         }
 
         func send(_ text: String) { send(Array(text.utf8)) }

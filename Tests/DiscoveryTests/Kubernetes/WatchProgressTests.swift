@@ -29,15 +29,26 @@ import Testing
     @Test("a clean end goes on from the last version, without a list; unless nothing at all was heard for a minute")
     func cleanEnd() {
         var progress = Self.watching
-        #expect(progress.ended(after: .milliseconds(300_000), heardAnything: true) == nil)
+        #expect(Self.end(&progress, after: 300, heardAnything: true) == nil)
         #expect(progress.step == .watch(version: "105"))
-        #expect(progress.ended(after: .milliseconds(3000), heardAnything: false) == nil)
+        #expect(Self.end(&progress, after: 3, heardAnything: false) == nil)
         #expect(progress.step == .watch(version: "105"))
-        #expect(progress.ended(after: .milliseconds(300_000), heardAnything: false) == nil)
+        #expect(Self.end(&progress, after: 300, heardAnything: false) == nil)
         #expect(progress.step == .list(version: "105"), "the version may be one that the server never reaches")
         progress = Self.watching
-        #expect(progress.ended(after: .milliseconds(999), heardAnything: false)?.reason == .closed)
+        #expect(Self.end(&progress, after: 0.999, heardAnything: false)?.reason == .closed)
         #expect(progress.step == .list(version: "105"))
+        progress = Self.watching
+        #expect(Self.end(&progress, at: 0, after: 0.5, heardAnything: true) == nil)
+        #expect(Self.end(&progress, at: 20, after: 0.5, heardAnything: true)?.reason == .closed)
+        #expect(Self.end(&progress, at: 60, after: 0.5, heardAnything: true) == nil)
+    }
+
+    private static func end(
+        _ progress: inout WatchProgress, at begin: Double = 0, after seconds: Double, heardAnything: Bool
+    ) -> APIFailure? {
+        progress.watching(since: at(begin))
+        return progress.ended(now: at(begin + seconds), heardAnything: heardAnything)
     }
 
     @Test(
@@ -76,13 +87,27 @@ import Testing
         #expect(progress.step == .list(version: "7"))
     }
 
-    @Test("pauses double from 0.8 s to 30 s, are up to twice as long by chance, and start again after two minutes")
+    @Test(
+        "pauses double from 0.8 s to 5 s, are up to twice as long by chance, and start again after a watch that lived")
     func backoff() {
         var backoff = Backoff()
-        let pauses = (0..<8).map { backoff.pause(now: Self.at(Double($0)), chance: 0).nanoseconds / 1_000_000 }
-        #expect(pauses == [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000])
-        #expect(backoff.pause(now: Self.at(100), chance: 0.5).nanoseconds / 1_000_000 == 45_000)
-        #expect(backoff.pause(now: Self.at(221), chance: 0).nanoseconds / 1_000_000 == 800)
+        let pauses = (0..<5).map { _ in backoff.pause(chance: 0).nanoseconds / 1_000_000 }
+        #expect(pauses == [800, 1600, 3200, 5000, 5000])
+        #expect(backoff.pause(chance: 1).nanoseconds / 1_000_000 == 10_000)
+
+        var progress = Self.watching
+        func pause(_ seconds: Double) -> Int64 {
+            progress.failed(Self.failure(.closed), now: Self.at(seconds), chance: 0).nanoseconds / 1_000_000
+        }
+        #expect([pause(0), pause(1), pause(2)] == [800, 1600, 3200])
+        progress.watching(since: Self.at(10))
+        #expect(pause(19) == 5000, "it did not live for as long as a pause may be")
+        #expect(pause(40) == 5000, "nothing went well meanwhile")
+        progress.watching(since: Self.at(50))
+        #expect(pause(60) == 800)
+        progress.watching(since: Self.at(70))
+        #expect(progress.ended(now: Self.at(400), heardAnything: true) == nil)
+        #expect(pause(401) == 800)
     }
 
     @Test("the server's wish for a pause is respected, within reason", arguments: [(5, 5.0), (0, 0.8), (100_000, 120)])

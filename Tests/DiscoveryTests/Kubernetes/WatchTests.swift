@@ -256,6 +256,10 @@ import Testing
         try write("new\n", to: path)
         #expect(try rotated.bearerToken(now: Clock.now()) == "old")
         #expect(try rotated.bearerToken(now: Clock.now() + .milliseconds(60_000)) == "new", "once a minute it is read")
+        try write("", to: path)
+        #expect(try rotated.bearerToken(now: Clock.now() + .milliseconds(180_000)) == "new", "a gap takes nothing away")
+        rotated.forgetToken()
+        #expect(throws: APIFailure.self) { try rotated.bearerToken(now: Clock.now() + .milliseconds(180_000)) }
         try write("old\n", to: path)
         let witness = Witness(server) { $0.access = access }
         #expect(await witness.until { server.requests.contains { $0.isSlices } })
@@ -306,6 +310,31 @@ import Testing
         server.stop()
     }
 
+    @Test("where neither slices nor Endpoints are given, slices are asked for again: a gateway may have said 404")
+    @ControlThread
+    func gateway() async throws {
+        let server = try ScriptedServer { [count = Count()] request, peer in
+            if request.isServices { return Self.services(request, peer) }
+            if request.isSlices, request.isWatch {
+                peer.beginWatch()
+                return Self.hold(peer)
+            }
+            if request.isSlices, count.next("slices") > 1 {
+                peer.answer(Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]))
+            } else if request.isSlices {
+                peer.answer(404, "default backend - 404")
+            } else {
+                peer.answer(403, Scripted.status(403, "Forbidden"))
+            }
+            return true
+        }
+        let witness = Witness(server)
+        #expect(await witness.until { witness.addresses() == "10.0.0.1" })
+        #expect(await witness.until { witness.source.status.synced })
+        await witness.stop()
+        server.stop()
+    }
+
     @Test("what may not be read is named once, not with every try") @ControlThread
     func forbidden() async throws {
         let server = try ScriptedServer { request, peer in
@@ -348,6 +377,75 @@ import Testing
         let witness = Witness(server)
         #expect(await witness.until { Self.slices(server).last == "watch 5" })
         #expect(witness.addresses() == "10.0.0.1 10.0.0.2")
+        await witness.stop()
+        server.stop()
+    }
+
+    @Test("a server that closes after each list is watched over another connection, and not listed for ever")
+    @ControlThread
+    func closesAfterLists() async throws {
+        let server = try Self.server { _, _, peer in
+            peer.answer(
+                200, Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]),
+                fields: "Connection: close\r\n")
+            return false
+        } watch: { _, _, peer in
+            peer.beginWatch()
+            return Self.hold(peer)
+        }
+        let witness = Witness(server)
+        #expect(await witness.until { Self.slices(server).count >= 3 })
+        #expect(Self.slices(server).prefix(3) == ["list 0", "list 5", "watch 5"])
+        await witness.stop()
+        server.stop()
+    }
+
+    @Test("watches that end at once, each with an event, are not asked for without a pause") @ControlThread
+    func shortWatches() async throws {
+        let server = try Self.server { _, _, peer in
+            peer.answer(Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]))
+            return true
+        } watch: { number, _, peer in
+            peer.beginWatch()
+            peer.chunk(Scripted.bookmark(5 + number))
+            peer.endWatch()
+            return true
+        }
+        let witness = Witness(server)
+        #expect(await witness.until { witness.source.status.errorCounts["closed"] != nil })
+        #expect(Self.slices(server) == ["list 0", "watch 5", "watch 6"])
+        await witness.stop()
+        server.stop()
+    }
+
+    @Test("a list whose pages never end is given up, and so is one that drips, and interim answers without an end")
+    @ControlThread
+    func endless() async throws {
+        let server = try Self.server { number, request, peer in
+            switch number {
+            case 1:
+                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while peer.sends("x") { usleep(5000) }
+                return false
+            case 2:
+                while peer.sends(String(repeating: "HTTP/1.1 103 Early Hints\r\n\r\n", count: 1000)) {}
+                return false
+            default:
+                peer.answer(Scripted.list("EndpointSlice", 5, [], next: "\(number)"))
+                return true
+            }
+        } watch: { _, _, peer in
+            Issue.record("no list is complete")
+            return Self.hold(peer)
+        }
+        let witness = Witness(server) {
+            $0.timing.body = .milliseconds(200)
+            $0.timing.head = .milliseconds(200)
+            $0.slices.pagesMax = 20
+        }
+        #expect(await witness.until { witness.source.status.errorCounts["too_large"] != nil })
+        #expect(witness.source.status.errorCounts["timeout"] == 2)
+        #expect(witness.addresses() == "")
         await witness.stop()
         server.stop()
     }
@@ -489,7 +587,7 @@ import Testing
             return true
         }
         let witness = Witness(server)
-        #expect(await witness.until { Self.slices(server) == ["list 0", "watch 5"] })
+        #expect(await witness.until { Self.slices(server) == ["list 0", "watch 5"] && witness.addresses() != "" })
         let other = ServiceSpec(
             name: "other", kubernetes: KubernetesReference(namespace: "else", service: "x", port: .name("http")))
         var again = Witness.api

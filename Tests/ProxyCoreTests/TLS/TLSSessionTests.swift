@@ -256,7 +256,7 @@ import Testing
         #expect(throws: Never.self) { try TLSContext(client: .system) }
     }
 
-    @Test(arguments: ["", "a\u{0}b"])
+    @Test(arguments: ["", "a\u{0}b", ".", ".example.com"])
     func `a name that cannot be verified is refused before a byte is sent`(name: String) {
         let sockets = SocketPair()
         #expect(throws: TLSError.self) {
