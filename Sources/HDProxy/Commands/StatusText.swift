@@ -53,7 +53,8 @@ struct StatusText {
     private var workers: String {
         let inFlight = report.workers.reduce(0) { $0 + $1.inFlight }
         let slowest = report.workers.map(\.lastTurnMs).max() ?? 0
-        let late = slowest >= 1000 ? ", " + styled("one has not turned for \(Int(slowest / 1000)) s", .bad) : ""
+        // They are asked once a second.
+        let late = slowest >= 3000 ? ", " + styled("one has not turned for \(Int(slowest / 1000)) s", .bad) : ""
         return "\(report.workers.count), \(counted(inFlight, "request")) in flight\(late)"
     }
 
