@@ -21,8 +21,6 @@ struct StatusText {
         TerminalText.styled(TerminalText.line(text), style, isColoured)
     }
 
-    private func ago(_ time: String?) -> String { time.map { "\(Age.text(of: $0, now: report.time)) ago" } ?? "never" }
-
     // MARK: The process
 
     private var heading: String {
@@ -76,6 +74,11 @@ struct StatusText {
         return lines.map { $0 + "\n" }.joined()
     }
 
+    private func heard(_ source: SourceReport) -> String {
+        let when = source.heard(now: report.time)
+        return when.isEmpty ? "in the configuration" : when == "not yet" ? "not heard yet" : "heard \(when)"
+    }
+
     private var sources: String {
         let rows = report.sources.map { source -> [StatusCell] in
             let state: StatusCell =
@@ -85,7 +88,7 @@ struct StatusText {
                     source.synced ? StatusCell("synced", .good) : StatusCell("not synced", .warning)
                 }
             return [
-                StatusCell(source.name), state, StatusCell("heard \(ago(source.lastEvent))"),
+                StatusCell(source.name), state, StatusCell(heard(source)),
                 StatusCell(source.error ?? "", .bad),
             ]
         }
