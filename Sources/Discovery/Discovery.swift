@@ -178,16 +178,16 @@ public final class Discovery {
                 keeper?.end()
                 startKeeper()
             }
-            startSources(
-                anew: next.cluster != before.cluster || next.dnsServers != before.dnsServers)
+            let isOtherCluster = next.cluster != before.cluster
+            startSources(anew: isOtherCluster || next.dnsServers != before.dnsServers, isOtherCluster: isOtherCluster)
         }
         tell(turn)
     }
 
     /// Starts the witnesses that are needed and not there, ends those that are not needed any more, and tells the others
     /// for what to ask. `anew`: all of them are others now.
-    private func startSources(anew: Bool) {
-        if anew { reconciler.kubernetesStartsAnew() }
+    private func startSources(anew: Bool, isOtherCluster: Bool = false) {
+        if anew { reconciler.kubernetesStartsAnew(isOtherCluster: isOtherCluster) }
         kubernetes = start(
             kubernetes, anew: anew, isNeeded: services.contains { $0.kubernetes != nil }, maker: makers.kubernetes)
         dns = start(dns, anew: anew, isNeeded: services.contains { $0.dns != nil }, maker: makers.dns)

@@ -198,4 +198,32 @@ struct ReloadTests {
             #expect(try client.hearsAnswer().body == Array("2".utf8))
         }
     }
+
+    @Test("a listener that comes while the start still waits for discovery listens with the others")
+    func listenerDuringStart() async throws {
+        try await onThread {
+            let ports = [try freePort(), try freePort()]
+            let upstream = try LoopbackListener()
+            func text(_ ports: [UInt16]) -> String {
+                configuration(
+                    listeners: ports,
+                    services: ["a": endpoint(upstream), "d": "dns: { name: \"d.test.\", port: 80 }"],
+                    // Nobody listens at the discard port, so that nothing is ever known of `d`.
+                    more: "discovery: { dns: { servers: [ \"127.0.0.1:9\" ] } }")
+            }
+            let proxy = try ProxyProcess(configuration: text([ports[0]]), awaiting: [])
+            #expect(proxy.awaitOutput("discovery_dns_failing"), "\(proxy.output)")
+            // The start ends after 5 s, in the middle of the second that the reload waits for discovery.
+            usleep(4_400_000)
+            try text(ports).write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            #expect(proxy.awaitOutput("applied"), "\(proxy.output)")
+            for port in ports {
+                let client = try Peer(connectedTo: port)
+                client.says(request(host: "nobody.test"))
+                #expect(try client.hearsAnswer().head.status == 404)
+            }
+            proxy.signal(SIGTERM)
+            #expect(proxy.awaitExit(within: .seconds(5)) == 0, "\(proxy.output)")
+        }
+    }
 }

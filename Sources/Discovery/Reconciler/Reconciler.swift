@@ -155,8 +155,20 @@ public struct Reconciler: Sendable {
         return turn
     }
 
-    /// The witness of Kubernetes is another one from now on, which begins with a list.
-    public mutating func kubernetesStartsAnew() { book.startAnew() }
+    /// The witness of Kubernetes is another one from now on, which begins with a list. `isOtherCluster`: what was told
+    /// before came from somebody else, so that it is worth no more than what an earlier process wrote down.
+    public mutating func kubernetesStartsAnew(isOtherCluster: Bool = false) {
+        book.startAnew()
+        guard isOtherCluster else { return }
+        let asOf = contact.lastHeardMicroseconds
+        let staleAfter = contact.staleAfter
+        contact = Contact(start: now, staleAfter: .zero)
+        contact.staleAfter = staleAfter
+        guard let asOf else { return }
+        for position in records.indices where records[position].spec.kubernetes != nil {
+            records[position].becomeRemembered(asOfMicroseconds: asOf)
+        }
+    }
 
     // MARK: What comes out
 

@@ -162,6 +162,11 @@ struct ServiceRecord: Sendable {
         check.remember(disbelieved: disbelieved, sinceMicroseconds: asOfMicroseconds)
     }
 
+    /// What slices said came from an API server that is asked no more.
+    mutating func becomeRemembered(asOfMicroseconds: Int64) {
+        if slices != nil, origin == .live { origin = .remembered(asOfMicroseconds: asOfMicroseconds) }
+    }
+
     mutating func compare(book: AddressBook, wallMicroseconds: Int64) -> (begun: [Disagreement], ended: [Disagreement])
     {
         guard spec.kubernetes != nil, spec.dns != nil, origin == .live, let slices else { return ([], []) }

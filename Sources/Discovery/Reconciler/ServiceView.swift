@@ -48,8 +48,8 @@ public struct EndpointView: Sendable, Equatable {
 
     /// Whether requests may go there.
     public var isUsable: Bool { verdict.isUsable }
-    /// ``verdict`` as a sentence.
-    public var reason: String { verdict.sentence }
+    /// ``verdict`` in words.
+    public var reason: String { verdict.words }
 }
 
 /// An address about which a witness says something else than the one that is believed.

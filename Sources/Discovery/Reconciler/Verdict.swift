@@ -1,4 +1,4 @@
-// Why is this endpoint used, or not? The closed list of answers, each with its sentence.
+// Why is this endpoint used, or not? The closed list of answers, each with its words.
 
 /// Why an endpoint is usable, or why not.
 public enum Verdict: Sendable, Hashable {
@@ -24,18 +24,18 @@ public enum Verdict: Sendable, Hashable {
     /// Whether requests may go there.
     public var isUsable: Bool { self == .ready || self == .lastResort }
 
-    /// The reason as a sentence for people.
-    public var sentence: String {
+    /// The reason in a few words for people, as tables show them.
+    public var words: String {
         switch self {
-        case .ready: "It is ready."
-        case .lastResort: "Its pod is terminating but still serving, and no endpoint is ready."
-        case .notReady: "It is not ready."
-        case .terminating: "Its pod is terminating."
-        case .taken(let owner): "The address now belongs to \(owner)."
-        case .notInSlices: "DNS names it, but slices are the truth and do not."
-        case .notInDNS: "The Kubernetes API is away and DNS does not name it."
-        case .disbelieved: "DNS named it already when slices knew better."
-        case .clusterAddress: "It is the Service's own address; its pods are dialled directly."
+        case .ready: "ready"
+        case .lastResort: "terminating but still serving, and no endpoint is ready"
+        case .notReady: "not ready"
+        case .terminating: "terminating"
+        case .taken(let owner): "the address belongs to \(owner) now"
+        case .notInSlices: "only DNS names it, and slices know better"
+        case .notInDNS: "DNS does not name it, and the Kubernetes API is away"
+        case .disbelieved: "DNS named it when slices knew better"
+        case .clusterAddress: "the Service's own address; its pods are dialled directly"
         }
     }
 }

@@ -44,8 +44,6 @@ struct StatusPage {
         return escaped
     }
 
-    private func ago(_ time: String?) -> String { time.map { "\(Age.text(of: $0, now: report.time)) ago" } ?? "never" }
-
     // MARK: The page
 
     private mutating func write() {
@@ -186,6 +184,11 @@ struct StatusPage {
 
     // MARK: The rest
 
+    private static func heard(_ source: SourceReport, now: String) -> String {
+        let when = source.heard(now: now)
+        return when.isEmpty ? "–" : escaped(when)
+    }
+
     private mutating func writeSources() {
         guard !report.sources.isEmpty else { return }
         html += "<h2>Witnesses</h2><section>\n"
@@ -198,7 +201,7 @@ struct StatusPage {
                 }
             return [
                 ("Witness", Self.escaped(source.name)), ("State", state),
-                ("Heard", Self.escaped(ago(source.lastEvent))),
+                ("Heard", Self.heard(source, now: report.time)),
                 ("Error", source.error.map(Self.escaped) ?? "–"),
             ]
         }

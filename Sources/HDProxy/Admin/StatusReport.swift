@@ -12,7 +12,7 @@ struct StatusReport: Decodable, Equatable, Sendable {
 
     /// The version of the program.
     var version: String
-    /// Which configuration and which endpoints are served: counts up with every change.
+    /// Which configuration is served: counts up with every reload that is applied.
     var generation: UInt64
     /// What the process is doing.
     var state: State
@@ -41,7 +41,7 @@ struct StatusReport: Decodable, Equatable, Sendable {
 
 /// A witness.
 struct SourceReport: Decodable, Equatable, Sendable {
-    /// `kubernetes`, `dns`, `static`, `last-known-good`.
+    /// `static`, `kubernetes`, `dns`.
     var name: String
     /// Whether it has told all that it was asked for, and is in touch.
     var synced: Bool
@@ -51,6 +51,12 @@ struct SourceReport: Decodable, Equatable, Sendable {
     var lastEvent: String?
     /// What is wrong with it now.
     var error: String?
+
+    /// When it was heard last, as people say it: `3 s ago`. What the configuration says is not heard at all.
+    func heard(now: String) -> String {
+        if let lastEvent { return "\(Age.text(of: lastEvent, now: now)) ago" }
+        return name == "static" ? "" : "not yet"
+    }
 }
 
 /// A listener.
@@ -101,7 +107,7 @@ struct ServiceReport: Decodable, Equatable, Sendable {
     var stale = false
     /// Why its endpoints cannot be told: no such Service, no such port.
     var problem: String?
-    /// Every endpoint that some witness names, those in use first.
+    /// Every endpoint that some witness names.
     var endpoints: [EndpointReport] = []
     /// Where witnesses contradict each other.
     var disagreements: [DisagreementReport] = []
@@ -133,7 +139,7 @@ struct EndpointReport: Decodable, Equatable, Sendable {
     var ejections = 0
     /// Whether it gets requests.
     var usable = true
-    /// Why it does, or does not, in a few words: `ready`, `terminating`, `belongs to honeydue/dozzle`.
+    /// Why it does, or does not, in a few words: `ready`, `terminating`, `the address belongs to honeydue/dozzle now`.
     var reason: String
     /// Since when that is so.
     var since: String?
@@ -142,8 +148,7 @@ struct EndpointReport: Decodable, Equatable, Sendable {
     /// The reason as it is shown, with how long it has been so before `now`: an ejection says more than the rest.
     func why(now: String) -> String {
         let text = ejected.map { "ejected: \($0)" } ?? reason
-        let bare = text.hasSuffix(".") ? String(text.dropLast()) : text
-        return since.map { "\(bare) (\(Age.text(of: $0, now: now)))" } ?? bare
+        return since.map { "\(text) (\(Age.text(of: $0, now: now)))" } ?? text
     }
     /// How long it takes to answer, as a moving average; nil: it has not answered yet.
     var latencyMs: Double?

@@ -21,8 +21,6 @@ struct StatusText {
         TerminalText.styled(TerminalText.line(text), style, isColoured)
     }
 
-    private func ago(_ time: String?) -> String { time.map { "\(Age.text(of: $0, now: report.time)) ago" } ?? "never" }
-
     // MARK: The process
 
     private var heading: String {
@@ -53,7 +51,8 @@ struct StatusText {
     private var workers: String {
         let inFlight = report.workers.reduce(0) { $0 + $1.inFlight }
         let slowest = report.workers.map(\.lastTurnMs).max() ?? 0
-        let late = slowest >= 1000 ? ", " + styled("one has not turned for \(Int(slowest / 1000)) s", .bad) : ""
+        // They are asked once a second.
+        let late = slowest >= 3000 ? ", " + styled("one has not turned for \(Int(slowest / 1000)) s", .bad) : ""
         return "\(report.workers.count), \(counted(inFlight, "request")) in flight\(late)"
     }
 
@@ -75,6 +74,11 @@ struct StatusText {
         return lines.map { $0 + "\n" }.joined()
     }
 
+    private func heard(_ source: SourceReport) -> String {
+        let when = source.heard(now: report.time)
+        return when.isEmpty ? "in the configuration" : when == "not yet" ? "not heard yet" : "heard \(when)"
+    }
+
     private var sources: String {
         let rows = report.sources.map { source -> [StatusCell] in
             let state: StatusCell =
@@ -84,7 +88,7 @@ struct StatusText {
                     source.synced ? StatusCell("synced", .good) : StatusCell("not synced", .warning)
                 }
             return [
-                StatusCell(source.name), state, StatusCell("heard \(ago(source.lastEvent))"),
+                StatusCell(source.name), state, StatusCell(heard(source)),
                 StatusCell(source.error ?? "", .bad),
             ]
         }

@@ -29,7 +29,8 @@ extension ControlLoop: AdminState {
             Condition("listeners", failure: isListening ? nil : "they wait for discovery"),
             Condition("configuration"),
             Condition(
-                "discovery", failure: discovery.hasFirstAnswer ? nil : discovery.missing.joined(separator: "; ")),
+                "discovery",
+                failure: wasDiscovered || discovery.hasFirstAnswer ? nil : discovery.missing.joined(separator: "; ")),
         ]
     }
 
@@ -39,7 +40,8 @@ extension ControlLoop: AdminState {
 
     // MARK: Figures
 
-    /// What the workers have counted. A worker that is stuck is left out.
+    /// What each worker has counted. For one that is stuck its last answer stands: a counter that fell and rose again
+    /// would look like a rush of requests.
     private func telemetry() async -> [WorkerTelemetry] {
         let gate = Gate()
         let reply = TelemetryReply(workers.count) { _ in ControlThread.spawn { gate.open() } }
@@ -49,7 +51,8 @@ extension ControlLoop: AdminState {
         }
         await gate.passed()
         limit.cancel()
-        return reply.arrived
+        for (worker, told) in reply.arrived { lastTold[worker] = told }
+        return lastTold
     }
 
     func metrics(_ format: MetricsFormat) async -> [UInt8] {
@@ -93,7 +96,7 @@ extension ControlLoop: AdminState {
         let isStale = staleness
         report.services = discovery.view.map { ServiceReport($0, live, isStale: isStale($0)) }
         report.workers = turns.enumerated().map { index, turn in
-            let own = index < told.count ? told[index] : WorkerTelemetry()
+            let own = told[index]
             return WorkerReportLine(
                 name: "worker-\(index)",
                 lastTurnMs: turn.map { Double((now - $0).nanoseconds / 10_000) / 100 } ?? 0,

@@ -62,6 +62,8 @@ final class ControlLoop {
     /// How many configurations have been served.
     var generation: UInt64 = 1
     var reloads = ReloadCounts()
+    /// What each worker has told last.
+    var lastTold: [WorkerTelemetry]
     private(set) var phase = Phase.starting
     /// The address that each listener has got, by its name.
     private(set) var addresses: [String: NetworkAddress] = [:]
@@ -76,6 +78,11 @@ final class ControlLoop {
     private let reloadAsked = Gate()
     /// Open once the file has been read again after the start.
     private let fileChecked = Gate()
+    /// The reload that was asked for last: the next one begins when it is over.
+    var lastReload: Reloading?
+    /// Whether something was known of every service once. A service that a reload brings, and of which nobody can tell
+    /// anything, is no reason to send the others' clients away.
+    private(set) var wasDiscovered = false
     private var isReloadBySignal = false
     private let end = Gate()
     private var status: Int32 = 0
@@ -96,6 +103,7 @@ final class ControlLoop {
         self.writer = writer
         self.log = log
         self.workers = workers
+        lastTold = Array(repeating: WorkerTelemetry(), count: workers.count)
         self.discovery = discovery
         self.settings = settings
         // Without it SIGHUP still reloads.
@@ -118,6 +126,7 @@ final class ControlLoop {
         ControlThread.spawn { [self] in await followReloads() }
         ControlThread.spawn { [self] in await followWorkers() }
         ControlThread.spawn { [self] in await discovery.run() }
+        ControlThread.spawn { [self] in wasDiscovered = await discovery.firstAnswer() }
         ControlThread.spawn { [self] in await followTurns() }
         guard startAdmin() else { return 1 }
         ControlThread.spawn { [self] in await serveOnceDiscovered() }
@@ -170,7 +179,7 @@ final class ControlLoop {
         phase = .serving
         workers.adopt(
             settings.snapshot(generation: generation) { discovery.endpoints(of: $0) }, added: opened.sockets)
-        tell(settings.listeners, opened.addresses)
+        tell(opened)
         await fileChecked.passed()
         releaseStartupPages()
         // By then witnesses that take their time have been met, too.
@@ -181,6 +190,9 @@ final class ControlLoop {
     /// Keeps sockets of a configuration that came before the process listens, and lets go of those it dropped.
     func hold(_ opened: Listening.Opened, without removed: [ListenerSpec]) {
         guard var all = held else { return Listening.close(opened.sockets) }
+        let stay = all.specs.indices.filter { !removed.contains(all.specs[$0]) }
+        all.specs = stay.map { all.specs[$0] } + opened.specs
+        all.addresses = stay.map { all.addresses[$0] } + opened.addresses
         for worker in all.sockets.indices {
             Listening.close([all.sockets[worker].filter { removed.contains($0.spec) }])
             all.sockets[worker].removeAll { removed.contains($0.spec) }
@@ -189,10 +201,10 @@ final class ControlLoop {
         held = all
     }
 
-    /// Says in the log where `listeners` are.
-    func tell(_ listeners: [ListenerSpec], _ addresses: [NetworkAddress]) {
-        for (listener, address) in zip(listeners, addresses) {
-            self.addresses[listener.name] = address
+    /// Says in the log where listeners are.
+    func tell(_ opened: Listening.Opened) {
+        for (listener, address) in zip(opened.specs, opened.addresses) {
+            addresses[listener.name] = address
             log.write(.info, "listening", ["listener": .text(listener.name), "address": .text(address.description)])
         }
     }

@@ -6,8 +6,8 @@ import ProxyCore
 
 /// Opens the sockets of listeners for a number of workers.
 enum Listening {
-    /// Sockets for each of `workers` workers, and the address that each listener has got.
-    typealias Opened = (sockets: [[ListeningSocket]], addresses: [NetworkAddress])
+    /// Listeners, the address that each of them has got, and its sockets, a set for each worker.
+    typealias Opened = (specs: [ListenerSpec], addresses: [NetworkAddress], sockets: [[ListeningSocket]])
 
     /// Binds sockets for `specs`; they do not listen yet.
     static func bind(_ specs: [ListenerSpec], workers: Int) throws(SystemError) -> Opened {
@@ -28,7 +28,7 @@ enum Listening {
             close(sockets)
             throw error
         }
-        return (sockets, addresses)
+        return (specs, addresses, sockets)
     }
 
     /// Lets bound sockets listen. On an error all of them are closed.

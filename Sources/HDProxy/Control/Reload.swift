@@ -19,6 +19,15 @@ extension ControlLoop {
     /// other files that change, an unchanged one is no event.
     @discardableResult
     func reload(isAsked: Bool) async -> ReloadOutcome {
+        // One at a time: a signal, the file and the admin listener may ask while another reload waits for discovery, and
+        // each has to compare the file with what the one before it has left.
+        let reload = Reloading(after: lastReload) { [self] in await reloadNow(isAsked: isAsked) }
+        lastReload = reload
+        return await reload.outcome()
+    }
+
+    private func reloadNow(isAsked: Bool) async -> ReloadOutcome {
+        if phase == .draining { return refuse(["the process is draining"]) }
         guard case .file(let path) = source else { return .unchanged(generation: generation) }
         switch loadConfiguration(path: path) {
         case .failure(let problems): return refuse(problems.lines)
@@ -50,18 +59,18 @@ extension ControlLoop {
             Listening.close(opened.sockets)
             return refuse([error.text])
         }
-        // A service that is new should not begin with a 503 that a few milliseconds of patience would save.
-        discovery.update(settings: new.discovery, services: new.serviceSpecs)
-        _ = await discovery.firstAnswer(until: Clock.now() + Self.patience)
+        // Before the wait: a start may be over behind it, and listens on what is held by then.
+        let wasListening = isListening
+        if !wasListening { hold(opened, without: removed) }
+        await discover(new)
 
         generation += 1
         reloads.applied += 1
         settings = new
         let snapshot = new.snapshot(generation: generation) { discovery.endpoints(of: $0) }
-        workers.adopt(snapshot, added: isListening ? opened.sockets : [], removed: removed)
-        if !isListening { hold(opened, without: removed) }
+        workers.adopt(snapshot, added: wasListening ? opened.sockets : [], removed: removed)
         log.level = new.log.level
-        tell(added, opened.addresses)
+        if wasListening { tell(opened) }
         log.write(
             .info, "reload",
             [
@@ -69,6 +78,21 @@ extension ControlLoop {
                 "applied": .count(reloads.applied), "refused": .count(reloads.refused),
             ])
         return .applied(generation: generation)
+    }
+
+    /// Asks for the services of `new`. One that is new should not begin with a 503 that a few milliseconds of patience
+    /// would save; and what is served until then is served as before: services that are dropped are still followed, and
+    /// of those that live elsewhere from now on, the old place is not emptied before the new one may be known.
+    private func discover(_ new: Settings) async {
+        let former = settings.serviceSpecs
+        let specs = new.serviceSpecs
+        let dropped = former.filter { old in !specs.contains { $0.name == old.name } }
+        workers.hold(
+            changesOf: Set(former.filter { old in specs.contains { $0.name == old.name && $0 != old } }.map(\.name)))
+        discovery.update(settings: new.discovery, services: specs + dropped)
+        _ = await discovery.firstAnswer(until: Clock.now() + Self.patience)
+        discovery.update(settings: new.discovery, services: specs)
+        workers.hold(changesOf: [])
     }
 
     private func whatCannotChange(_ new: Settings) -> [String] {
@@ -92,5 +116,27 @@ extension ControlLoop {
                 "applied": .count(reloads.applied), "refused": .count(reloads.refused),
             ])
         return .refused(lines)
+    }
+}
+
+/// A reload that waits for the one before it.
+@ControlThread
+final class Reloading {
+    private let over = Gate()
+    private var result = ReloadOutcome.refused([])
+
+    /// Has `body` run once `former` is over.
+    init(after former: Reloading?, _ body: @escaping @ControlThread () async -> ReloadOutcome) {
+        ControlThread.spawn { [self] in
+            _ = await former?.outcome()
+            result = await body()
+            over.open()
+        }
+    }
+
+    /// What became of it, once it is over.
+    func outcome() async -> ReloadOutcome {
+        await over.passed()
+        return result
     }
 }

@@ -10,6 +10,8 @@ final class WorkerPool: Sendable {
     private let heartbeats: [Heartbeat]
     /// Of each worker that has left, by its number.
     private let reports = Mutex<[Int: WorkerReport]>([:])
+    /// Services of whose changes nobody is told for the moment.
+    private let held = Mutex<Set<String>>([])
     private let cap = ConnectionCap()
     /// Wakes the control loop when a worker has left.
     let left: WakeHandle
@@ -42,6 +44,8 @@ final class WorkerPool: Sendable {
             exit(1)
         }
         reports.withLock { $0[index] = report }
+        // Whoever asked in the meantime need not wait in vain.
+        for case .report(let reply, let index) in mailbox.take() { reply.answer(report.telemetry, from: index) }
         left.wake()
     }
 
@@ -56,10 +60,28 @@ final class WorkerPool: Sendable {
     }
 
     /// Tells every worker where services live now.
-    func change(_ changes: [EndpointsChange]) { for mailbox in mailboxes { mailbox.send(.endpoints(changes)) } }
+    func change(_ changes: [EndpointsChange]) {
+        let told = held.withLock { held in
+            held.isEmpty ? changes : changes.filter { !held.contains($0.service) }
+        }
+        if told.isEmpty { return }
+        for mailbox in mailboxes { mailbox.send(.endpoints(told)) }
+    }
 
-    /// Asks every worker how it is doing.
-    func report(to reply: TelemetryReply) { for mailbox in mailboxes { mailbox.send(.report(reply)) } }
+    /// Tells no worker of these services until a snapshot does; an empty set ends that.
+    func hold(changesOf services: Set<String>) { held.withLock { $0 = services } }
+
+    /// Asks every worker how it is doing. One that has left has said it before.
+    func report(to reply: TelemetryReply) {
+        let left = reports.withLock { $0 }
+        for (index, mailbox) in mailboxes.enumerated() {
+            if let report = left[index] {
+                reply.answer(report.telemetry, from: index)
+            } else {
+                mailbox.send(.report(reply, from: index))
+            }
+        }
+    }
 
     /// Asks every worker to say that it turns.
     func ping() { for (mailbox, heartbeat) in zip(mailboxes, heartbeats) { mailbox.send(.ping(heartbeat)) } }

@@ -100,7 +100,8 @@ public struct Socket: ~Copyable, Sendable {
             return .connection(socket, peer)
         }
         switch errno {
-        case EAGAIN: return .wouldBlock
+        // EINVAL: it does not listen; whoever accepts until nobody waits has to come to an end all the same.
+        case EAGAIN, EINVAL: return .wouldBlock
         case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted(errno)
         // Errors of the connection that was to be accepted (accept(2)), and signals.
         default: return .gone

@@ -48,6 +48,8 @@ public struct WorkerReport: Sendable {
     public var cutExchanges = 0
     /// Tunnels that were open when the time was over.
     public var cutTunnels = 0
+    /// All that it had to tell at its end.
+    public var telemetry = WorkerTelemetry()
 
     /// Nothing to say.
     public init() {}

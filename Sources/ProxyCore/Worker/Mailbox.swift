@@ -13,8 +13,8 @@ public enum Mail: Sendable {
     case endpoints([EndpointsChange])
     /// Finish what is under way and leave.
     case drain(DrainSpec)
-    /// Tell what was counted.
-    case report(TelemetryReply)
+    /// Tell what was counted, as the worker of this number.
+    case report(TelemetryReply, from: Int)
     /// Say that you turn.
     case ping(Heartbeat)
 }
@@ -50,7 +50,7 @@ public final class Mailbox: Sendable {
         /// Where each service's change stands.
         var places: [String: Int] = [:]
         /// Questions, which are answered after everything else. Of a worker that is stuck only the latest ones wait.
-        var reports: [TelemetryReply] = []
+        var reports: [(reply: TelemetryReply, worker: Int)] = []
         var ping: Heartbeat?
         var isEmpty: Bool { mail.isEmpty && changes.isEmpty && reports.isEmpty && ping == nil }
 
@@ -60,9 +60,9 @@ public final class Mailbox: Sendable {
             case .adopt, .drain:
                 closeChanges()
                 mail.append(item)
-            case .report(let reply):
+            case .report(let reply, let worker):
                 if reports.count == Mailbox.reportsMax { reports.removeFirst() }
-                reports.append(reply)
+                reports.append((reply, worker))
             case .ping(let heartbeat): ping = heartbeat
             }
         }
@@ -79,7 +79,7 @@ public final class Mailbox: Sendable {
         /// Everything, in order.
         mutating func takeAll() -> [Mail] {
             closeChanges()
-            mail += reports.map { .report($0) }
+            mail += reports.map { .report($0.reply, from: $0.worker) }
             if let ping { mail.append(.ping(ping)) }
             defer { self = Waiting() }
             return mail
@@ -108,7 +108,7 @@ public final class Mailbox: Sendable {
     }
 
     /// Takes all mail, in order. Changes of endpoints that came one after another are one, and questions come last.
-    func take() -> [Mail] {
+    public func take() -> [Mail] {
         wake.clear()
         return waiting.withLock { $0.takeAll() }
     }

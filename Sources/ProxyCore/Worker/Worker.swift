@@ -33,7 +33,8 @@ public struct Worker: ~Copyable {
     /// Turns until it was told to leave and nothing is left.
     public mutating func run() -> WorkerReport {
         while !turn() {}
-        let report = connections.endAll()
+        var report = connections.endAll()
+        report.telemetry = connections.telemetry()
         cap.add(connections.takeOpenChange())
         connections.log.flush()
         return report
@@ -91,7 +92,7 @@ public struct Worker: ~Copyable {
                 }
                 close(removed)
             case .endpoints(let changes): connections.adopt(changes)
-            case .report(let reply): reply.answer(connections.telemetry())
+            case .report(let reply, let worker): reply.answer(connections.telemetry(), from: worker)
             case .ping(let heartbeat): heartbeat.beat(connections.now)
             case .drain(let spec):
                 guard drain == nil else { continue }

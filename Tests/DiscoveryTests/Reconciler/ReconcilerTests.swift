@@ -317,6 +317,6 @@ struct ReconcilerTests {
         #expect(view.endpoints.map(\.sinceMicroseconds) == [begin, begin + 3_000_000])
         #expect(view.endpoints.map(\.sources) == [["kubernetes", "dns"], ["kubernetes"]])
         #expect(view.endpoints[0].uid == "a" && view.endpoints[0].node == "hetzner1")
-        #expect(view.endpoints[0].reason == "It is ready.")
+        #expect(view.endpoints[0].reason == "ready")
     }
 }

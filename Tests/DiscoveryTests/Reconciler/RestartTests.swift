@@ -123,4 +123,22 @@ struct RestartTests {
         #expect(clerk.ids() == ["n/10.42.1.7:8000"])
         #expect(clerk.reconciler.book.claims(on: IPAddress("10.42.0.1")!).isEmpty)
     }
+
+    @Test("what another cluster had told is served as last known good, and not for longer than DNS needs")
+    func otherCluster() {
+        var clerk = Clerk([.api])
+        clerk.slices([pod("a", "10.42.0.1:8000")], claims: ["10.42.0.1": [claim("a")]])
+        clerk.dns(["10.42.0.1"])
+        #expect(clerk.view().truth == .kubernetes)
+        clerk.reconciler.kubernetesStartsAnew(isOtherCluster: true)
+        #expect(clerk.reconciler.isKubernetesStale(now: clerk.now) && clerk.ids() == ["a/10.42.0.1:8000"])
+        // The new one cannot be reached: its DNS knows more than the old one's slices.
+        clerk.dns(["10.42.7.7"])
+        clerk.lost()
+        clerk.wait(3)
+        #expect(clerk.addresses() == ["10.42.7.7:8000"])
+        clerk.slices([pod("n", "10.42.7.7:8000")], claims: ["10.42.7.7": [claim("n")]])
+        #expect(clerk.ids() == ["n/10.42.7.7:8000"])
+        #expect(!clerk.reconciler.isKubernetesStale(now: clerk.now))
+    }
 }

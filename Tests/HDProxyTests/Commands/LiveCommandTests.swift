@@ -48,7 +48,7 @@ import Testing
 
                     Witnesses
                       kubernetes  synced  heard 2 s ago
-                      dns         stale   heard never    10.43.0.10:53 does not answer
+                      dns         stale   not heard yet  10.43.0.10:53 does not answer
 
                     Service api  2 of 5 endpoints usable, by kubernetes
                          ENDPOINT         POD                   NODE      ZONE  WITNESSES        CONDITIONS            HEALTH   IN FLIGHT  LATENCY  EJECTIONS  WHY

@@ -228,20 +228,29 @@ import Testing
     @Test func theLastWorkerCompletesTheAnswer() throws {
         let told = Mutex<[Int]>([])
         let reply = TelemetryReply(2) { values in told.withLock { $0.append(values.count) } }
-        reply.answer(WorkerTelemetry())
+        reply.answer(WorkerTelemetry(), from: 0)
         #expect(told.withLock { $0 } == [] && reply.arrived.count == 1 && !reply.isComplete)
-        reply.answer(WorkerTelemetry())
+        reply.answer(WorkerTelemetry(), from: 1)
         #expect(told.withLock { $0 } == [2] && reply.arrived.count == 2 && reply.isComplete)
         reply.finish()
         #expect(told.withLock { $0 } == [2], "once")
     }
 
+    @Test func aWorkerThatIsAnsweredForAtItsEndCountsOnce() {
+        let reply = TelemetryReply(2)
+        var early = WorkerTelemetry()
+        early.droppedLogLines = 1
+        reply.answer(early, from: 1)
+        reply.answer(WorkerTelemetry(), from: 1)
+        #expect(!reply.isComplete && reply.arrived[1]?.droppedLogLines == 1 && reply.arrived[0] == nil)
+    }
+
     @Test func whoHasWaitedLongEnoughTakesWhatIsThere() {
         let told = Mutex<[Int]>([])
         let reply = TelemetryReply(2) { values in told.withLock { $0.append(values.count) } }
-        reply.answer(WorkerTelemetry())
+        reply.answer(WorkerTelemetry(), from: 0)
         reply.finish()
-        reply.answer(WorkerTelemetry())
+        reply.answer(WorkerTelemetry(), from: 1)
         #expect(told.withLock { $0 } == [1] && reply.arrived.count == 2)
     }
 
@@ -252,23 +261,23 @@ import Testing
         let reply = TelemetryReply(1)
         let before = Clock.now()
         let heartbeat = Heartbeat(Instant(nanoseconds: 0))
-        mailbox.send(.report(reply))
+        mailbox.send(.report(reply, from: 0))
         mailbox.send(.ping(heartbeat))
         _ = worker.turn()
-        #expect(reply.isComplete && (reply.arrived.first?.turn ?? .never) >= before && heartbeat.lastTurn >= before)
+        #expect(reply.isComplete && (reply.arrived[0]?.turn ?? .never) >= before && heartbeat.lastTurn >= before)
     }
 
     @Test func aWorkerThatIsStuckFindsTheLatestQuestionsAfterEverythingElse() throws {
         let mailbox = try Mailbox()
         let replies = (0..<20).map { _ in TelemetryReply(1) }
         for reply in replies {
-            mailbox.send(.report(reply))
+            mailbox.send(.report(reply, from: 0))
             mailbox.send(.ping(Heartbeat(Instant(nanoseconds: 0))))
         }
         mailbox.send(.drain(DrainSpec()))
         let mail = mailbox.take()
         #expect(mail.count == 10)
-        guard case .drain = mail[0], case .report(let last) = mail[8], case .ping = mail[9] else {
+        guard case .drain = mail[0], case .report(let last, _) = mail[8], case .ping = mail[9] else {
             Issue.record("\(mail)")
             return
         }
