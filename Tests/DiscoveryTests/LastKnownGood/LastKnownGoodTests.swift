@@ -224,7 +224,8 @@ struct StateKeeperTests {
         var state = KeptState.sample
         for number in 1...500 {
             state.writtenMicroseconds = Int64(number)
-            keeper.keep(state)
+            let present = state
+            keeper.keep(present)
         }
         keeper.end()
         settle { LastKnownGood.read(directory: "\(folder.path)/new") == .known(state) }
