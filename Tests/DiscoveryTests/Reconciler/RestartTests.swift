@@ -128,12 +128,12 @@ struct RestartTests {
     func otherCluster() {
         var clerk = Clerk([.api])
         clerk.slices([pod("a", "10.42.0.1:8000")], claims: ["10.42.0.1": [claim("a")]])
-        clerk.dns(["10.42.0.1"])
+        clerk.dns(["10.42.0.1:8000"])
         #expect(clerk.view().truth == .kubernetes)
         clerk.reconciler.kubernetesStartsAnew(isOtherCluster: true)
         #expect(clerk.reconciler.isKubernetesStale(now: clerk.now) && clerk.ids() == ["a/10.42.0.1:8000"])
         // The new one cannot be reached: its DNS knows more than the old one's slices.
-        clerk.dns(["10.42.7.7"])
+        clerk.dns(["10.42.7.7:8000"])
         clerk.lost()
         clerk.wait(3)
         #expect(clerk.addresses() == ["10.42.7.7:8000"])
