@@ -21,13 +21,7 @@ final class ProbeExchange {
 
     /// What it finds, at the latest when its time is over; nil where its task was cancelled before.
     func run(userAgent: String) async -> ProbeFinding? {
-        switch Socket.connecting(to: target.address) {
-        case .started(let connecting): socket = connecting
-        case .failed(let failure): return .failed(Self.finding(failure))
-        // These say nothing about the endpoint, only about us.
-        case .outOfPorts: return .inconclusive("no local port is left")
-        case .exhausted(let code): return .inconclusive(SystemError.text(code))
-        }
+        if let finding = open(Socket.connecting(to: target.address)) { return finding }
         switch await ControlThread.writable(socket.number, until: deadline) {
         case .ready: break
         case .timedOut: return timedOut(.connectTimeout)
@@ -45,6 +39,19 @@ final class ProbeExchange {
             return .passed(status: nil)
         }
         return await ask(path, userAgent)
+    }
+
+    /// Takes the socket of a connect that has begun, or tells why none has.
+    func open(_ connecting: consuming Socket.Connecting) -> ProbeFinding? {
+        switch consume connecting {
+        case .started(let started):
+            socket = started
+            return nil
+        case .failed(let failure): return .failed(Self.finding(failure))
+        // These say nothing about the endpoint, only about us.
+        case .outOfPorts: return .inconclusive("no local port is left")
+        case .exhausted(let code): return .inconclusive(SystemError.text(code))
+        }
     }
 
     private static func finding(_ failure: ConnectFailure) -> ProbeFailure {

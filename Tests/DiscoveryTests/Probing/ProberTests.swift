@@ -207,6 +207,16 @@ import Testing
         peer.close()
     }
 
+    @Test("a connect that fails for a reason of our own says nothing of the endpoint") @ControlThread
+    func localCauses() {
+        let exchange = ProbeExchange(Self.target("1", NetworkAddress(ip: IPAddress(v4: 1), port: 1)), now: Clock.now())
+        #expect(exchange.open(.outOfPorts) == .inconclusive("no local port is left"))
+        #expect(exchange.open(.exhausted(EMFILE)) == .inconclusive("Too many open files"))
+        #expect(exchange.open(.failed(.refused)) == .failed(.refused))
+        #expect(exchange.open(.failed(.timeout)) == .failed(.connectTimeout))
+        #expect(exchange.open(.failed(.unreachable)) == .failed(.unreachable))
+    }
+
     @Test("where nobody listens, or nobody accepts, an endpoint is down") @ControlThread
     func noConnection() async throws {
         let loopback = NetworkAddress(ip: IPAddress(v4: 0x7F00_0001), port: 0)
