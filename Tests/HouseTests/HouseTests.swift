@@ -174,8 +174,9 @@ struct HouseTests {
     func testTargets() throws {
         let manifest = try #require(tree.file("Package.swift")).lines.joined(separator: "\n")
         let folders = try FileManager.default.contentsOfDirectory(atPath: tree.root.appending(path: "Tests").path)
+        let others = ["Corpus", "FakeCluster", "Fixtures", "TestTools"]
         expectNone(
-            folders.filter { !["Corpus", "FakeCluster", "Fixtures", "TestTools"].contains($0) }.flatMap { folder -> [String] in
+            folders.filter { !others.contains($0) }.flatMap { folder -> [String] in
                 var faults: [String] = []
                 if !manifest.contains("\"\(folder)\"") { faults.append("Tests/\(folder) is no target") }
                 let holdsTests = tree.swift(below: "Tests/\(folder)").contains { file in

@@ -418,8 +418,9 @@ import Testing
     @Test("who asks the same at the same time shares one query, and leaving hurts nobody else")
     @ControlThread
     func flights() async throws {
-        let server = try ScriptedDNS { [.pause(.milliseconds(200)), $0.addresses(["10.0.0.1"])] }
-        let resolver = try resolver([server])
+        // Long enough for those who leave to have left, on a busy machine, too.
+        let server = try ScriptedDNS { [.pause(.milliseconds(4000)), $0.addresses(["10.0.0.1"])] }
+        let resolver = try resolver([server], tryLimit: .seconds(30))
         let all = (0..<50).map { _ in controlTask { await self.ask(resolver, freshly: true) } }
         let impatient = controlTask {
             await resolver.addresses(of: "api.example.", family: .v4, until: Clock.now() + .milliseconds(20))
