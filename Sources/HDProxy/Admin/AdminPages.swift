@@ -80,10 +80,7 @@ struct AdminPages {
         let url = "\(request.parameter("scheme") ?? "http")://\(host)\(request.parameter("path") ?? "/")"
         do throws(UsageError) {
             let explained = try ExplainedRequest(url: url, method: request.parameter("method"), fieldLines: [])
-            var services: [String: ServiceReport] = [:]
-            for name in ExplainReport.services(of: explained, settings: state.settings) {
-                services[name] = await state.service(name)
-            }
+            let services = await state.services(ExplainReport.services(of: explained, settings: state.settings))
             let time = CivilTime.timestamp(wallMicroseconds: Clock.wallMicroseconds())
             return .json(ExplainReport(of: explained, settings: state.settings, live: services, time: time).json)
         } catch {

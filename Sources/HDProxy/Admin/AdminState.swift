@@ -14,8 +14,8 @@ protocol AdminState: AnyObject {
     var readiness: [Condition] { get }
     /// Everything that `/api/v1/status` and the status page show.
     func status() async -> StatusReport
-    /// One service of it, nil where there is none of this name.
-    func service(_ name: String) async -> ServiceReport?
+    /// The services of it that are called `names`.
+    func services(_ names: [String]) async -> [String: ServiceReport]
     /// `/metrics`.
     func metrics(_ format: MetricsFormat) async -> [UInt8]
     /// Begins to drain, where that has not begun yet.

@@ -65,10 +65,11 @@ extension ControlLoop: AdminState {
                 name: view.name, disagreements: counts[view.name] ?? 0,
                 endpoints: view.endpoints.map { (address: $0.address, isUp: $0.isUsable) })
         }
-        let figures = MetricsFigures(
+        var figures = MetricsFigures(
             version: hdproxyVersion, workers: told, discovery: known,
             reloads: (reloads.applied, reloads.unchanged, reloads.refused), isDraining: phase == .draining,
             process: .now())
+        figures.workers.droppedLogLines &+= log.dropped
         return MetricsText.render(figures, as: format)
     }
 
@@ -106,9 +107,13 @@ extension ControlLoop: AdminState {
         return report
     }
 
-    func service(_ name: String) async -> ServiceReport? {
-        guard let view = discovery.view(of: name) else { return nil }
-        return ServiceReport(view, LiveEndpoints(WorkerTelemetry.merged(await telemetry())), isStale: staleness(view))
+    func services(_ names: [String]) async -> [String: ServiceReport] {
+        let views = names.compactMap { discovery.view(of: $0) }
+        if views.isEmpty { return [:] }
+        let live = LiveEndpoints(WorkerTelemetry.merged(await telemetry()))
+        let isStale = staleness
+        let reports = views.map { ($0.name, ServiceReport($0, live, isStale: isStale($0))) }
+        return Dictionary(reports) { first, _ in first }
     }
 
     private var state: StatusReport.State {

@@ -15,6 +15,8 @@ final class EventLog {
     private let writer: LogWriter
     /// Lines below it are not written.
     var level: LogSettings.Level
+    /// Lines that found no room.
+    private(set) var dropped: UInt64 = 0
 
     /// A log that hands its lines to `writer`.
     init(writer: LogWriter, level: LogSettings.Level) {
@@ -50,7 +52,7 @@ final class EventLog {
             case .count(let count): line += String(count)
             }
         }
-        _ = writer.write(Array((line + "}\n").utf8))
+        if !writer.write(Array((line + "}\n").utf8)) { dropped += 1 }
     }
 }
 

@@ -26,7 +26,9 @@ final class ScriptedState: AdminState {
 
     func status() async -> StatusReport { report }
 
-    func service(_ name: String) async -> ServiceReport? { report.services.first { $0.name == name } }
+    func services(_ names: [String]) async -> [String: ServiceReport] {
+        Dictionary(report.services.filter { names.contains($0.name) }.map { ($0.name, $0) }) { first, _ in first }
+    }
 
     func metrics(_ format: MetricsFormat) async -> [UInt8] {
         Array((format == .openMetrics ? metricsText + "# EOF\n" : metricsText).utf8)
