@@ -24,8 +24,8 @@ import Testing
             let resolver = Resolver(servers: servers, files: files, tryLimit: .milliseconds(1000))
             source = DNSSource(
                 resolver: resolver, services: services,
-                heard: { [unowned self] in if case .dns(let testimony) = $0 { said.append(testimony) } },
-                note: { [unowned self] in notices.append($0) })
+                heard: { [weak self] in if case .dns(let testimony) = $0 { self?.said.append(testimony) } },
+                note: { [weak self] in self?.notices.append($0) })
         }
 
         func start() { run = ControlThread.spawn { await self.source.run() } }

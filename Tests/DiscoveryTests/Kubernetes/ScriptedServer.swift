@@ -202,7 +202,7 @@ final class Witness {
         change(&options)
         source = KubernetesSource(
             cluster, services: services, environment: [:], options: options,
-            heard: { [unowned self] in take($0) }, note: { [unowned self] in notices.append($0) })
+            heard: { [weak self] in self?.take($0) }, note: { [weak self] in self?.notices.append($0) })
         task = ControlThread.spawn { [source] in await source!.run() }
     }
 

@@ -43,17 +43,19 @@ private final class Stage {
 
     init(_ services: [ServiceSpec], _ settings: DiscoverySettings = DiscoverySettings()) {
         let makers = SourceMakers(
-            kubernetes: { [unowned self] _, services, heard, _ in
+            kubernetes: { [weak self] _, services, heard, _ in
+                guard let self else { return nil }
                 self.kubernetes.append(ScriptedSource("kubernetes", services, heard))
                 return self.kubernetes.last
             },
-            dns: { [unowned self] _, services, heard, _ in
+            dns: { [weak self] _, services, heard, _ in
+                guard let self else { return nil }
                 self.dns.append(ScriptedSource("dns", services, heard))
                 return self.dns.last
             })
         discovery = Discovery(
-            settings: settings, services: services, changed: { [unowned self] in self.changes += $0 },
-            note: { [unowned self] in self.notices.append($0) }, makers: makers)
+            settings: settings, services: services, changed: { [weak self] in self?.changes += $0 },
+            note: { [weak self] in self?.notices.append($0) }, makers: makers)
     }
 
     /// Discovery itself.
