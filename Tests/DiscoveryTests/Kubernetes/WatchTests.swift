@@ -9,7 +9,7 @@ import Testing
     init() { ControlThread.start() }
 
     /// Answers for Services, and nothing else.
-    private static func services(_ request: ScriptedServer.Request, _ peer: ScriptedServer.Conversation) -> Bool {
+    static func services(_ request: ScriptedServer.Request, _ peer: ScriptedServer.Conversation) -> Bool {
         if request.isWatch {
             peer.beginWatch()
             peer.waitForEnd()
@@ -20,7 +20,7 @@ import Testing
     }
 
     /// How often what was asked: the script of a test by the number of lists and watches of slices.
-    private final class Count: Sendable {
+    final class Count: Sendable {
         private let numbers = Mutex<[String: Int]>([:])
         func next(_ name: String) -> Int {
             numbers.withLock {
@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    private static func server(
+    static func server(
         list: @escaping @Sendable (Int, ScriptedServer.Request, ScriptedServer.Conversation) -> Bool,
         watch: @escaping @Sendable (Int, ScriptedServer.Request, ScriptedServer.Conversation) -> Bool
     ) throws -> ScriptedServer {
@@ -42,12 +42,12 @@ import Testing
         }
     }
 
-    private static func hold(_ peer: ScriptedServer.Conversation) -> Bool {
+    static func hold(_ peer: ScriptedServer.Conversation) -> Bool {
         peer.waitForEnd()
         return false
     }
 
-    private static func slices(_ server: ScriptedServer) -> [String] {
+    static func slices(_ server: ScriptedServer) -> [String] {
         server.requests.filter(\.isSlices).map { request in
             (request.isWatch ? "watch " : "list ") + (request.query("resourceVersion") ?? "newest")
         }
@@ -209,153 +209,6 @@ import Testing
         server.stop()
     }
 
-    @Test("429 is asked again when the server says, from the same version") @ControlThread
-    func throttled() async throws {
-        let server = try Self.server { _, _, peer in
-            peer.answer(Scripted.list("EndpointSlice", 1, []))
-            return true
-        } watch: { number, _, peer in
-            if number > 1 {
-                peer.beginWatch()
-                return Self.hold(peer)
-            }
-            peer.answer(429, "Too many requests", fields: "Retry-After: 2\r\n")
-            return true
-        }
-        let witness = Witness(server)
-        let begin = Clock.now()
-        #expect(await witness.until { Self.slices(server) == ["list 0", "watch 1", "watch 1"] })
-        #expect(.milliseconds(1900) < Clock.now() - begin)
-        #expect(witness.source.status.errorCounts == ["throttled": 1])
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("at a 401 the token is read again by its path, and the request is repeated at once") @ControlThread
-    func token() async throws {
-        let path = "/tmp/hdproxy-token-\(getpid())-\(systemRandom())"
-        try write("old\n", to: path)
-        // Safety: the path lives for the length of the call.
-        defer { unsafe unlink(path) }
-        let server = try Self.server { _, request, peer in
-            if request.head.contains("Authorization: Bearer new\r\n") {
-                peer.answer(Scripted.list("EndpointSlice", 1, []))
-            } else {
-                peer.answer(401, Scripted.status(401, "Unauthorized"))
-            }
-            return true
-        } watch: { _, _, peer in
-            peer.beginWatch()
-            return Self.hold(peer)
-        }
-        var access = server.access
-        access.token = .file(path)
-        // The first answer is already the one to the old token.
-        let rotated = Credentials(access)
-        #expect(try rotated.bearerToken(now: Clock.now()) == "old")
-        try write("new\n", to: path)
-        #expect(try rotated.bearerToken(now: Clock.now()) == "old")
-        #expect(try rotated.bearerToken(now: Clock.now() + .milliseconds(60_000)) == "new", "once a minute it is read")
-        try write("", to: path)
-        #expect(try rotated.bearerToken(now: Clock.now() + .milliseconds(180_000)) == "new", "a gap takes nothing away")
-        rotated.forgetToken()
-        #expect(throws: APIFailure.self) { try rotated.bearerToken(now: Clock.now() + .milliseconds(180_000)) }
-        try write("old\n", to: path)
-        let witness = Witness(server) { $0.access = access }
-        #expect(await witness.until { server.requests.contains { $0.isSlices } })
-        try write("new\n", to: path)
-        #expect(await witness.until { Self.slices(server).contains("watch 1") })
-        await witness.stop()
-        server.stop()
-    }
-
-    private func write(_ text: String, to path: String) throws {
-        // Safety: paths and text live for the length of the calls.
-        let descriptor = unsafe open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        _ = unsafe Glibc.write(descriptor, text, text.utf8.count)
-        _ = close(descriptor)
-        _ = unsafe rename(path + ".new", path)
-    }
-
-    @Test(
-        "a server without slices is asked for Endpoints; with few rights it says 403 for what it does not have",
-        arguments: [404, 403])
-    @ControlThread
-    func endpoints(_ code: Int) async throws {
-        let server = try ScriptedServer { request, peer in
-            if request.isServices { return Self.services(request, peer) }
-            if request.isSlices {
-                peer.answer(code, Scripted.status(code, "NotFound"))
-            } else if request.target == "/apis/discovery.k8s.io/v1" {
-                peer.answer(404, "404 page not found\n")
-            } else if request.isWatch {
-                peer.beginWatch()
-                return Self.hold(peer)
-            } else {
-                peer.answer(
-                    Scripted.list(
-                        "Endpoints", 3,
-                        [
-                            #"{"metadata":{"name":"api","namespace":"shop"},"subsets":[{"addresses":[{"ip":"10.0.0.1"}],"ports":[{"name":"http","port":8000}]}]}"#
-                        ]))
-            }
-            return true
-        }
-        let witness = Witness(server)
-        #expect(await witness.until { witness.addresses() == "10.0.0.1" })
-        #expect(await witness.until { server.requests.contains { $0.target.contains("/endpoints?watch=1") } })
-        #expect(witness.notices.map(\.event) == ["kubernetes_without_slices"])
-        #expect(witness.lost.isEmpty)
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("where neither slices nor Endpoints are given, slices are asked for again: a gateway may have said 404")
-    @ControlThread
-    func gateway() async throws {
-        let server = try ScriptedServer { [count = Count()] request, peer in
-            if request.isServices { return Self.services(request, peer) }
-            if request.isSlices, request.isWatch {
-                peer.beginWatch()
-                return Self.hold(peer)
-            }
-            if request.isSlices, count.next("slices") > 1 {
-                peer.answer(Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]))
-            } else if request.isSlices {
-                peer.answer(404, "default backend - 404")
-            } else {
-                peer.answer(403, Scripted.status(403, "Forbidden"))
-            }
-            return true
-        }
-        let witness = Witness(server)
-        #expect(await witness.until { witness.addresses() == "10.0.0.1" })
-        #expect(await witness.until { witness.source.status.synced })
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("what may not be read is named once, not with every try") @ControlThread
-    func forbidden() async throws {
-        let server = try ScriptedServer { request, peer in
-            if request.isServices { return Self.services(request, peer) }
-            if request.target == "/apis/discovery.k8s.io/v1" {
-                peer.answer("{}")
-            } else {
-                peer.answer(403, Scripted.status(403, "Forbidden"))
-            }
-            return true
-        }
-        let witness = Witness(server)
-        #expect(await witness.until { Self.slices(server).count == 2 })
-        #expect(witness.notices.map(\.event) == ["kubernetes_trouble"])
-        #expect(witness.source.status.errorCounts["forbidden"].map { $0 >= 1 } == true)
-        #expect(witness.source.status.error == "slices of shop: 403 scripted")
-        #expect(!witness.source.status.synced)
-        await witness.stop()
-        server.stop()
-    }
-
     @Test("pages are one list, and a page that is too old begins it again") @ControlThread
     func pages() async throws {
         let server = try Self.server { number, request, peer in
@@ -377,150 +230,6 @@ import Testing
         let witness = Witness(server)
         #expect(await witness.until { Self.slices(server).last == "watch 5" })
         #expect(witness.addresses() == "10.0.0.1 10.0.0.2")
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("a server that closes after each list is watched over another connection, and not listed for ever")
-    @ControlThread
-    func closesAfterLists() async throws {
-        let server = try Self.server { _, _, peer in
-            peer.answer(
-                200, Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]),
-                fields: "Connection: close\r\n")
-            return false
-        } watch: { _, _, peer in
-            peer.beginWatch()
-            return Self.hold(peer)
-        }
-        let witness = Witness(server)
-        #expect(await witness.until { Self.slices(server).count >= 3 })
-        #expect(Self.slices(server).prefix(3) == ["list 0", "list 5", "watch 5"])
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("watches that end at once, each with an event, are not asked for without a pause") @ControlThread
-    func shortWatches() async throws {
-        let server = try Self.server { _, _, peer in
-            peer.answer(Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]))
-            return true
-        } watch: { number, _, peer in
-            peer.beginWatch()
-            peer.chunk(Scripted.bookmark(5 + number))
-            peer.endWatch()
-            return true
-        }
-        let witness = Witness(server)
-        #expect(await witness.until { witness.source.status.errorCounts["closed"] != nil })
-        #expect(Self.slices(server) == ["list 0", "watch 5", "watch 6"])
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("a list whose pages never end is given up, and so is one that drips, and interim answers without an end")
-    @ControlThread
-    func endless() async throws {
-        let server = try Self.server { number, request, peer in
-            switch number {
-            case 1:
-                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                while peer.sends("x") { usleep(5000) }
-                return false
-            case 2:
-                while peer.sends(String(repeating: "HTTP/1.1 103 Early Hints\r\n\r\n", count: 1000)) {}
-                return false
-            default:
-                peer.answer(Scripted.list("EndpointSlice", 5, [], next: "\(number)"))
-                return true
-            }
-        } watch: { _, _, peer in
-            Issue.record("no list is complete")
-            return Self.hold(peer)
-        }
-        let witness = Witness(server) {
-            $0.timing.body = .milliseconds(200)
-            $0.timing.head = .milliseconds(200)
-            $0.slices.pagesMax = 20
-        }
-        #expect(await witness.until { witness.source.status.errorCounts["too_large"] != nil })
-        #expect(witness.source.status.errorCounts["timeout"] == 2)
-        #expect(witness.addresses() == "")
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("a silent watch is asked about: a server that does not know the version is listed anew") @ControlThread
-    func silentWatch() async throws {
-        let server = try ScriptedServer { request, peer in
-            if request.isServices { return Self.services(request, peer) }
-            if request.isWatch {
-                peer.beginWatch()
-                return Self.hold(peer)
-            }
-            if request.query("limit") == "1" {
-                peer.answer(
-                    504, Scripted.status(504, "Timeout", #"{"causes":[{"reason":"ResourceVersionTooLarge"}]}"#))
-            } else {
-                peer.answer(Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]))
-            }
-            return true
-        }
-        let witness = Witness(server) { $0.slices.quiet = .milliseconds(30) }
-        #expect(await witness.until { Self.slices(server).contains("list newest") })
-        #expect(Self.slices(server).prefix(4) == ["list 0", "watch 5", "list 5", "list newest"])
-        #expect(witness.lost.isEmpty)
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("a paused server is noticed while a watch is silent, what is known stays, and the watch goes on")
-    @ControlThread
-    func paused() async throws {
-        let isPaused = Mutex(true)
-        let events = Mutex<ScriptedServer.Conversation?>(nil)
-        let server = try ScriptedServer { request, peer in
-            if request.isServices { return Self.services(request, peer) }
-            if request.isWatch {
-                peer.beginWatch()
-                events.withLock { $0 = peer }
-                return Self.hold(peer)
-            }
-            if request.query("limit") == "1", isPaused.withLock({ $0 }) { return Self.hold(peer) }
-            peer.answer(Scripted.list("EndpointSlice", 5, [Scripted.slice("a", 1, ["10.0.0.1"])]))
-            return true
-        }
-        let witness = Witness(server) {
-            $0.slices.quiet = .milliseconds(20)
-            $0.timing.head = .milliseconds(60)
-        }
-        #expect(await witness.until { !witness.lost.isEmpty })
-        #expect(!witness.source.status.synced)
-        isPaused.withLock { $0 = false }
-        #expect(await witness.until { witness.source.status.synced })
-        events.withLock { $0 }?.chunk(Scripted.event("MODIFIED", Scripted.slice("a", 6, ["10.0.0.2"])))
-        #expect(await witness.until { witness.addresses() == "10.0.0.2" })
-        #expect(Self.slices(server).filter { $0.hasPrefix("watch") }.count == 1)
-        await witness.stop()
-        server.stop()
-    }
-
-    @Test("a watch that outlives its time is ended") @ControlThread
-    func outlives() async throws {
-        let server = try Self.server { _, _, peer in
-            peer.answer(Scripted.list("EndpointSlice", 5, []))
-            return true
-        } watch: { _, _, peer in
-            peer.beginWatch()
-            return Self.hold(peer)
-        }
-        let witness = Witness(server) {
-            $0.slices.seconds = 0...0
-            $0.slices.grace = .milliseconds(50)
-        }
-        #expect(await witness.until { witness.source.status.errorCounts["timeout"] != nil })
-        #expect(await witness.until { Self.slices(server).count > 3 })
-        #expect(Self.slices(server).prefix(3) == ["list 0", "watch 5", "list 5"])
         await witness.stop()
         server.stop()
     }
