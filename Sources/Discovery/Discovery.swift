@@ -93,6 +93,7 @@ public final class Discovery {
             let nap = ControlThread.spawn { _ = await ControlThread.sleep(until: deadline) }
             naps.append(nap)
             await Self.value(of: nap)
+            naps.removeAll { $0 == nap }
         }
         return true
     }
@@ -160,8 +161,13 @@ public final class Discovery {
         for task in tasks { await task.value }
         kubernetes?.task = nil
         dns?.task = nil
+        keepTheLast()
+    }
+
+    /// Keeps what was not written yet, as the process ends. Waits for the disk, for a second at most.
+    public func keepTheLast() {
         if keepingDue != nil { keepNow() }
-        keeper?.end()
+        keeper?.end(within: 1000)
         keeper = nil
     }
 

@@ -22,6 +22,8 @@ final class StateKeeper: Sendable {
     private let retryMilliseconds: Int32
     private let slot = Mutex(Slot())
     private let wake: WakeHandle
+    /// Readable once the thread has written its last.
+    private let done: WakeHandle
 
     /// A keeper for `directory`; its thread starts now and ends with ``end()``. What it notes comes from that thread.
     init(
@@ -32,6 +34,7 @@ final class StateKeeper: Sendable {
         self.note = note
         self.retryMilliseconds = retryMilliseconds
         wake = try WakeHandle()
+        done = try WakeHandle()
         _ = try Thread(name: "state") { self.run() }
     }
 
@@ -48,10 +51,13 @@ final class StateKeeper: Sendable {
         wake.wake()
     }
 
-    /// Lets the thread end, after it has written what is waiting.
-    func end() {
+    /// Lets the thread end, after it has written what is waiting, and waits for that so long.
+    func end(within milliseconds: Int32 = 0) {
         slot.withLock { $0.isEnding = true }
         wake.wake()
+        var wait = pollfd(fd: done.number, events: Int16(POLLIN), revents: 0)
+        // Safety: one pollfd.
+        _ = unsafe poll(&wait, 1, milliseconds)
     }
 
     private func run() {
@@ -78,7 +84,7 @@ final class StateKeeper: Sendable {
                 }
                 failed = error == nil ? nil : state
             }
-            if isEnding { return }
+            if isEnding { return done.wake() }
             if waiting == nil || failed != nil { pause(for: failed == nil ? -1 : retryMilliseconds) }
         }
     }

@@ -4,6 +4,7 @@
 //
 //     run what is ready ── take cancellations ── wait for descriptors, deadlines or a wake ── resume who waited
 
+import Glibc
 import ProxyCore
 import Synchronization
 
@@ -32,7 +33,7 @@ public actor ControlThread {
             executor = try ControlExecutor()
             waits = try Waits(wake: executor.wakeNumber)
         } catch {
-            fatalError("no control thread: \(error)")
+            giveUp(error)
         }
     }
 
@@ -65,7 +66,7 @@ public actor ControlThread {
         do throws(SystemError) {
             _ = try Thread(name: "control") { run { await forever() } }
         } catch {
-            fatalError("no control thread: \(error)")
+            giveUp(error)
         }
     }()
 
@@ -139,6 +140,14 @@ public actor ControlThread {
             }
         }
     }
+}
+
+/// Ends the process: without descriptors for its own thread it can do nothing at all.
+private func giveUp(_ error: SystemError) -> Never {
+    let text = "hdproxy: no control thread: \(error)\n"
+    // Safety: a NUL-terminated string for the length of the call.
+    _ = unsafe write(STDERR_FILENO, text, text.utf8.count)
+    exit(1)
 }
 
 /// Where the value of ``ControlThread/run(_:)`` arrives.

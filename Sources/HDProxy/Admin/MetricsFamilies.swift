@@ -169,6 +169,9 @@ struct MetricsFamily: Sendable {
                     text.sample(["source": source.name, "reason": reason], count)
                 }
             }
+            if figures.discovery.keepingFailures > 0 {
+                text.sample(["source": "state", "reason": "write"], figures.discovery.keepingFailures)
+            }
         },
     ]
 

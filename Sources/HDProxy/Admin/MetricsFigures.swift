@@ -59,4 +59,6 @@ struct DiscoveryMetrics: Sendable {
     var services: [Service] = []
     /// Every witness that is asked.
     var sources: [SourceStatus] = []
+    /// How often what is known could not be written to the state directory.
+    var keepingFailures = 0
 }

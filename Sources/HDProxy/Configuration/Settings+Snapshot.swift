@@ -13,9 +13,9 @@ extension Settings {
     /// What workers serve from generation `generation` on when nothing but the file is asked: services that have to be
     /// discovered have no endpoints.
     func snapshot(generation: UInt64) -> Snapshot {
-        let witness = StaticEndpoints(
-            Dictionary(uniqueKeysWithValues: services.map { ($0.name, $0.endpoints) }))
-        return snapshot(generation: generation) { witness.endpoints(of: $0) }
+        let known = Reconciler(
+            services: serviceSpecs, staleAfter: discovery.staleAfter, now: Instant(nanoseconds: 0), wallMicroseconds: 0)
+        return snapshot(generation: generation) { known.endpoints(of: $0) }
     }
 
     /// What workers serve from generation `generation` on; `endpoints` tells those of each service, by its name.

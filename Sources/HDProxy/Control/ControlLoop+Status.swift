@@ -60,6 +60,7 @@ extension ControlLoop: AdminState {
         let counts = Dictionary(discovery.disagreementCounts.map { ($0.service, $0.count) }) { first, _ in first }
         var known = DiscoveryMetrics()
         known.sources = discovery.sources
+        known.keepingFailures = discovery.keepingFailures
         known.services = discovery.view.map { view in
             DiscoveryMetrics.Service(
                 name: view.name, disagreements: counts[view.name] ?? 0,

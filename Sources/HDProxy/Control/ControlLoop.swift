@@ -134,6 +134,7 @@ final class ControlLoop {
         reloadAsked.open()
         await end.passed()
         await admin?.stop()
+        discovery.keepTheLast()
         writer.end()
         return status
     }

@@ -194,7 +194,9 @@ final class ClusterDemo: Sendable {
     // MARK: Files
 
     private static func makeFolder() throws(SystemError) -> String {
-        var template = Array("/tmp/hdproxy-demo-XXXXXX".utf8CString)
+        // Safety: the environment is not changed by anybody in this process.
+        let parent = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/hdproxy-demo-XXXXXX".utf8CString)
         // Safety: mkdtemp changes the last six letters in place.
         guard unsafe mkdtemp(&template) != nil else { throw SystemError("mkdtemp", doing: "making the demo's folder") }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
