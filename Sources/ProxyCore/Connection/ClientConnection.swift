@@ -56,6 +56,8 @@ struct ClientConnection: ~Copyable {
     var nextIdle: Int32 = -1
     /// Bytes of an incomplete head that need not be looked at again by themselves.
     var scanned: Int32 = 0
+    /// Empty lines that were dropped before the next request.
+    var emptyLines: UInt8 = 0
     /// The slot that counts for its listener.
     var listener: SlotID
     /// The slot that counts for the exchange's rule and service.

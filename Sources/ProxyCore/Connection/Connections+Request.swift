@@ -41,9 +41,12 @@ extension Connections {
             return false
         }
         var rejection: Rejection?
+        var limits = headLimits
+        // Those that were dropped while the connection was idle count: it must not matter how the bytes came in.
+        limits.emptyLines &-= Int(clients[c].emptyLines)
         let step = clients[c].input.withReadable { bytes in
             do throws(Rejection) {
-                return try RequestParser.parse(bytes, into: &requestHead, limits: headLimits)
+                return try RequestParser.parse(bytes, into: &requestHead, limits: limits)
             } catch {
                 rejection = error
                 return .complete
@@ -61,6 +64,7 @@ extension Connections {
             return false
         }
         clients[c].scanned = 0
+        clients[c].emptyLines = 0
         if clients[c].phase == .idle { leaveIdle(c) }
         clients[c].phase = .exchange
         counters.requests &+= 1
@@ -81,7 +85,11 @@ extension Connections {
             for i in bytes.indices where bytes[i] != ASCII.cr && bytes[i] != ASCII.lf { return false }
             return bytes.count & 1 == 0
         }
-        if isEmpty { clients[c].input.consume(clients[c].input.count) }
+        if isEmpty {
+            // The parser has refused more than a few.
+            clients[c].emptyLines &+= UInt8(truncatingIfNeeded: clients[c].input.count / 2)
+            clients[c].input.consume(clients[c].input.count)
+        }
         return isEmpty
     }
 

@@ -6,8 +6,6 @@ public enum RequestParser {
     static let methodBytesMax = 32
     /// Bytes of an `Upgrade` value that is passed on.
     static let upgradeBytesMax = 256
-    /// Empty lines that may stand before a request line (RFC 9112 §2.2).
-    static let leadingEmptyLinesMax = 2
 
     /// Reads a head from the beginning of `bytes` into `head`, whose ranges then count from there.
     ///
@@ -18,7 +16,7 @@ public enum RequestParser {
         var at = 0
         // What a broken head has told before it broke is all that an answer may rely on.
         head.method = .other
-        guard try skipEmptyLines(bytes, &at) else { return .needMore }
+        guard try skipEmptyLines(bytes, &at, limits) else { return .needMore }
         guard try parseRequestLine(bytes, &at, &head, limits) == .complete else { return .needMore }
 
         head.fields.removeAll()
@@ -100,12 +98,14 @@ public enum RequestParser {
     }
 
     @inline(__always)
-    private static func skipEmptyLines(_ bytes: Span<UInt8>, _ at: inout Int) throws(Rejection) -> Bool {
+    private static func skipEmptyLines(
+        _ bytes: Span<UInt8>, _ at: inout Int, _ limits: HeadLimits
+    ) throws(Rejection) -> Bool {
         while at < bytes.count, bytes[at] == ASCII.cr {
             guard at &+ 1 < bytes.count else { return false }
             guard bytes[at &+ 1] == ASCII.lf else { throw .bareLineEnd }
             at &+= 2
-            guard at <= 2 &* leadingEmptyLinesMax else { throw .badRequestLine }
+            guard at <= 2 &* limits.emptyLines else { throw .badRequestLine }
         }
         return at < bytes.count
     }
@@ -254,6 +254,8 @@ public struct HeadLimits: Sendable {
     public var headerBytes: Int
     /// The request target, in bytes.
     public var requestTargetBytes: Int
+    /// Empty lines that may stand before the request line (RFC 9112 §2.2).
+    public var emptyLines = 2
 
     /// Limits of these sizes.
     public init(headerBytes: Int, requestTargetBytes: Int) {
