@@ -56,6 +56,9 @@ struct Contact: Sendable {
     /// Whether the API is heard, as far as can be told.
     func isInTouch(now: Instant) -> Bool { outOfTouchSince(now: now) == nil }
 
+    /// Whether nothing is on its way from the API that is worth waiting for.
+    var mayStayAway: Bool { standing == .unreached || standing == .away || lostSince != nil }
+
     /// Since when the API is out of touch; nil while it is in touch.
     func outOfTouchSince(now: Instant) -> Instant? {
         guard let lastHeard else { return start }

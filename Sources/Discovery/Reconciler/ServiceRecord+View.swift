@@ -6,11 +6,12 @@ extension ServiceRecord {
     /// Whether Kubernetes' word gives it endpoints.
     var isPopulated: Bool { spec.kubernetes != nil && slices?.isEmpty == false }
 
-    /// Whether something is known of it: addresses only, or the word of a witness that is believed. That DNS has none
-    /// says nothing yet while the API may answer at any moment.
+    /// Whether something is known of it: addresses only, or the word of a witness that is believed. That DNS has none,
+    /// or that there was none when the last process ended, says nothing yet while the API may answer at any moment.
     func hasAnswer(_ contact: Contact) -> Bool {
         if spec.kubernetes == nil, spec.dns == nil { return true }
-        if slices != nil || problem != nil { return true }
+        if let slices, !slices.isEmpty || origin == .live || contact.mayStayAway { return true }
+        if problem != nil { return true }
         guard let answer = check.answer else { return false }
         return spec.kubernetes == nil || !answer.addresses.isEmpty || contact.standing != .awaited
     }

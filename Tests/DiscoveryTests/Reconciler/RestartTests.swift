@@ -39,6 +39,28 @@ struct RestartTests {
         #expect(clerk.ids("admin") == [] && !clerk.reconciler.isDNSStale)
     }
 
+    @Test("is no answer where it was nothing, as long as the API may tell more")
+    func nothing() {
+        var earlier = Clerk([.api])
+        earlier.slices([])
+        #expect(earlier.reconciler.hasFirstAnswer)
+        let kept = earlier.reconciler.kept(wallMicroseconds: earlier.wall)
+        var told = Clerk([.api], kept: kept)
+        #expect(!told.reconciler.hasFirstAnswer)
+        told.heard()
+        #expect(!told.reconciler.hasFirstAnswer, "heard is not told")
+        told.slices([])
+        #expect(told.reconciler.hasFirstAnswer)
+        var refused = Clerk([.api], kept: kept)
+        refused.lost()
+        #expect(refused.reconciler.hasFirstAnswer)
+        var mute = Clerk([.api], kept: kept)
+        mute.wait(milliseconds: 1999)
+        #expect(!mute.reconciler.hasFirstAnswer)
+        mute.wait(milliseconds: 1)
+        #expect(mute.reconciler.hasFirstAnswer)
+    }
+
     @Test("gives way to DNS where the API cannot be reached, and keeps the foreigner out")
     func withoutAPI() {
         for lost in [true, false] {
