@@ -1,4 +1,4 @@
-// How is an endpoint asked whether it is well? The `health` and `identity` sections of a service, as values.
+// How is an endpoint asked whether it is well? The `health` section of a service, as a value.
 
 import ProxyCore
 
@@ -53,22 +53,6 @@ public struct HealthSpec: Sendable, Hashable {
     /// How long to wait when the last result speaks against the health that is known, or none could be had: a quarter,
     /// so that the confirmation comes soon; not below 100 ms, where the interval itself is not.
     var fastInterval: Duration { max(interval / 4, min(interval, .milliseconds(100))) }
-}
-
-/// What each answer of a service carries: one without it did not come from this service.
-public struct IdentitySpec: Sendable, Hashable {
-    /// The field's name, in any letter case.
-    public let header: String
-    /// The field's whole value, by case. Of several lines of that name one is enough.
-    public let value: String
-
-    /// The field `header` with `value`. Whoever reads one from a file checks that the name is a token.
-    public init(header: String, value: String) {
-        precondition(
-            !header.isEmpty && header.utf8.allSatisfy { ASCII.isToken($0) }, "a field's name is a token")
-        self.header = header
-        self.value = value
-    }
 }
 
 /// A set of statuses, spelled `200-299,301`.

@@ -15,10 +15,13 @@ final class WorkerPool: Sendable {
     private let cap = ConnectionCap()
     /// Wakes the control loop when a worker has left.
     let left: WakeHandle
+    /// What the workers have seen of endpoints that are ill.
+    let outbox: Outbox
 
     /// The mailboxes of `count` workers, which ``start(_:log:)`` brings to life.
     init(count: Int) throws(SystemError) {
         left = try WakeHandle()
+        outbox = try Outbox()
         var mailboxes: [Mailbox] = []
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         self.mailboxes = mailboxes
@@ -37,7 +40,7 @@ final class WorkerPool: Sendable {
         var report = WorkerReport()
         do throws(SystemError) {
             var worker = try Worker(
-                snapshot, sockets: [], mailbox: mailbox, cap: cap, log: AccessLog { log.write($0) })
+                snapshot, sockets: [], mailbox: mailbox, cap: cap, outbox: outbox, log: AccessLog { log.write($0) })
             report = worker.run()
         } catch {
             writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)

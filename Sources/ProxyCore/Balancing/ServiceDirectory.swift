@@ -56,10 +56,12 @@ struct EndpointLedger: ~Copyable {
     private(set) var latency: Int64 = -1
     /// Whether it gets requests.
     var standing = Standing.current
+    /// What the control plane knows of it.
+    var traits = EndpointTraits()
     /// Whether its service has it.
     var isCurrent: Bool { standing == .current }
     /// What it was made for.
-    var endpoint: Endpoint { Endpoint(id: id, address: address) }
+    var endpoint: Endpoint { Endpoint(id: id, address: address, traits: traits) }
 
     /// Moves the latency an eighth of the way to that of an answer: a mean of the last dozen or so, without a clock.
     @inline(__always) mutating func noteLatency(_ span: Instant.Span) {
@@ -141,22 +143,23 @@ package struct ServiceDirectory: ~Copyable {
     /// so that a ledger never leads elsewhere. The cost is that of both lists, not of their product.
     private mutating func update(_ service: Int32, _ wanted: [Endpoint], _ endpointLeft: (Int32) -> Void) {
         if hasMembers(service, wanted) { return }
-        var known: [Endpoint: Int32] = [:]
+        var known: [EndpointIdentity: Int32] = [:]
         known.reserveCapacity(max(wanted.count, services[service].members.count))
         for i in 0..<services[service].members.count {
             let member = services[service].members[i]
             endpoints[member].standing = .gone
-            known[endpoints[member].endpoint] = member
+            known[EndpointIdentity(endpoints[member].endpoint)] = member
         }
         var members = Table<Int32>(capacity: wanted.count)
         for endpoint in wanted {
-            if let member = known[endpoint] {
+            if let member = known[EndpointIdentity(endpoint)] {
                 // One that is named twice is there once.
                 if endpoints[member].isCurrent { continue }
                 endpoints[member].standing = .current
+                endpoints[member].traits = endpoint.traits
                 _ = members.append(member)
             } else if let member = add(endpoint, to: service) {
-                known[endpoint] = member
+                known[EndpointIdentity(endpoint)] = member
                 _ = members.append(member)
             }
         }
@@ -172,7 +175,7 @@ package struct ServiceDirectory: ~Copyable {
         guard wanted.count == services[service].members.count else { return false }
         for (i, endpoint) in wanted.enumerated() {
             let member = services[service].members[i]
-            if endpoints[member].address != endpoint.address || endpoints[member].id != endpoint.id { return false }
+            if endpoints[member].endpoint != endpoint { return false }
         }
         return true
     }
@@ -181,6 +184,7 @@ package struct ServiceDirectory: ~Copyable {
         var ledger = EndpointLedger()
         ledger.id = endpoint.id
         ledger.address = endpoint.address
+        ledger.traits = endpoint.traits
         ledger.service = service
         guard let slot = endpoints.insert(ledger)?.index else { return nil }
         newcomers.append(slot)

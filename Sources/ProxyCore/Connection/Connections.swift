@@ -61,6 +61,8 @@ public struct Connections: ~Copyable {
     /// What was counted so far.
     public internal(set) var counters = Counters()
     var totals = Totals()
+    /// Where it is told which endpoints are ill.
+    let outbox: Outbox?
     /// Counts for requests that no rule met.
     let unrouted: SlotID
     /// Services whose slots are in use.
@@ -68,7 +70,8 @@ public struct Connections: ~Copyable {
 
     /// Connections of a worker that serves `snapshot`.
     public init(
-        _ snapshot: Snapshot, now: Instant, seed: UInt64, connectionsMax: Int, log: consuming AccessLog
+        _ snapshot: Snapshot, now: Instant, seed: UInt64, connectionsMax: Int, outbox: Outbox? = nil,
+        log: consuming AccessLog
     ) throws(SystemError) {
         poller = try Poller()
         clients = Slab(capacity: connectionsMax, vacant: ClientConnection.vacant)
@@ -87,6 +90,7 @@ public struct Connections: ~Copyable {
         random = RandomSource(seed: seed)
         date = HTTPDate(unixSeconds: Clock.wallSecondsCoarse())
         self.now = now
+        self.outbox = outbox
         self.log = log
         unrouted = totals.use(RouteKey(route: "", service: ""))
         routes = CompiledRoutes(Snapshot(), services: [], totals: &totals)

@@ -12,6 +12,17 @@ public struct Service: Sendable, Equatable {
     public var responseTimeout: Duration
     /// Between two reads of the response's body.
     public var idleTimeout: Duration
+    /// From the start of one try to its response's first byte, as long as another endpoint may be asked; zero: no limit
+    /// of its own.
+    public var tryTimeout = Duration.zero
+    /// How requests are shared out among the endpoints.
+    public var balance = BalanceSpec()
+    /// When an endpoint is let alone for what requests met there.
+    public var outlier = OutlierSpec()
+    /// When a request is sent a second time.
+    public var retry = RetrySpec()
+    /// What each of its responses carries; nil: nothing is looked for.
+    public var identity: IdentitySpec?
 
     /// A service with the times of the contract unless told otherwise.
     public init(
@@ -32,11 +43,43 @@ public struct Endpoint: Sendable, Hashable {
     public var id: EndpointID
     /// Where to connect.
     public var address: NetworkAddress
+    /// What is known of it now. Changes with the endpoint staying itself.
+    public var traits = EndpointTraits()
 
     /// The endpoint `id` at `address`.
-    public init(id: EndpointID, address: NetworkAddress) {
+    public init(id: EndpointID, address: NetworkAddress, traits: EndpointTraits = EndpointTraits()) {
         self.id = id
         self.address = address
+        self.traits = traits
+    }
+}
+
+/// What distinguishes endpoints of one service: who it is and where, whatever else is known of it.
+struct EndpointIdentity: Hashable {
+    var id: EndpointID
+    var address: NetworkAddress
+
+    init(_ endpoint: Endpoint) {
+        id = endpoint.id
+        address = endpoint.address
+    }
+}
+
+/// What the control plane knows of an endpoint that workers should heed.
+public struct EndpointTraits: Sendable, Hashable {
+    /// Its share of the requests beside its neighbours'; 0: none as long as another one is there.
+    public var weight: UInt16 = 1
+    /// Whether it is as near as the service prefers; far ones are for when the near ones are busy or fail.
+    public var isNear = true
+    /// Whether it gets no new requests though it is the service's: probes or requests found it ill. Its connections and
+    /// what it is answering stay.
+    public var isHeldBack = false
+
+    /// An endpoint like any other, unless told otherwise.
+    public init(weight: UInt16 = 1, isNear: Bool = true, isHeldBack: Bool = false) {
+        self.weight = weight
+        self.isNear = isNear
+        self.isHeldBack = isHeldBack
     }
 }
 

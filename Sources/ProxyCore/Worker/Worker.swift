@@ -15,15 +15,16 @@ public struct Worker: ~Copyable {
     var resumeAt = Instant.never
 
     /// A worker that serves `snapshot` on `sockets`, which it takes over, and is reached through `mailbox`. Lines of the
-    /// access log go to `log`.
+    /// access log go to `log`, what it sees of ill endpoints to `outbox`.
     public init(
         _ snapshot: Snapshot, sockets: [ListeningSocket], mailbox: Mailbox, cap: ConnectionCap,
-        log: consuming AccessLog
+        outbox: Outbox? = nil, log: consuming AccessLog
     ) throws(SystemError) {
         self.mailbox = mailbox
         self.cap = cap
         connections = try Connections(
-            snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: min(1 << 20, descriptorLimit()), log: log)
+            snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: min(1 << 20, descriptorLimit()),
+            outbox: outbox, log: log)
         _ = connections.poller.addLevel(mailbox.wake.number, Token(.wake, .none))
         for socket in sockets { open(socket) }
     }
