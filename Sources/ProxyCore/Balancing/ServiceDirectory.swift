@@ -19,6 +19,18 @@ struct ServiceRecord: ~Copyable {
     var name = ""
     /// The slot that counts for it.
     var totals = SlotID.none
+    /// How long one try may take while another endpoint may be asked.
+    var tryTimeout = Instant.Span(nanoseconds: .max)
+    /// When requests are repeated.
+    var retry = RetrySpec()
+    /// The repetitions that it may have now.
+    var budget = RetryBudget()
+    /// Failures in a row that are told; 0: none are.
+    var failuresMax: Int32 = 0
+    /// What each answer must carry.
+    var identity = IdentityCheck()
+    /// For how long its idle connections are good.
+    var idleLimit = IdleLimit()
 }
 
 /// What one worker knows of an endpoint of one service. The same pod in two services has two, so that each service
@@ -52,6 +64,8 @@ struct EndpointLedger: ~Copyable {
     var service: Int32 = -1
     /// The slot that counts for its address.
     var totals = SlotID.none
+    /// Failures since the last answer.
+    var failures: Int32 = 0
     /// Its recent time to the first byte, in nanoseconds; -1 before the first answer.
     private(set) var latency: Int64 = -1
     /// Whether it gets requests.
@@ -134,6 +148,11 @@ package struct ServiceDirectory: ~Copyable {
         services[slot].connectTimeout = Instant.Span(service.connectTimeout)
         services[slot].responseTimeout = Instant.Span(service.responseTimeout)
         services[slot].idleTimeout = Instant.Span(service.idleTimeout)
+        services[slot].tryTimeout =
+            service.tryTimeout > .zero ? Instant.Span(service.tryTimeout) : Instant.Span(nanoseconds: .max)
+        services[slot].retry = service.retry
+        services[slot].failuresMax = Int32(clamping: service.outlier.consecutiveFailures)
+        services[slot].identity = IdentityCheck(service.identity)
         services[slot].name = service.name
         services[slot].isCurrent = true
         return slot
@@ -196,6 +215,11 @@ package struct ServiceDirectory: ~Copyable {
         defer { newcomers.removeAll(keepingCapacity: true) }
         return newcomers
     }
+
+    /// TODO(balance)
+    mutating func hold(_ endpoint: Int32, until: Instant) {}
+    mutating func holdAsGhost(_ endpoint: Int32) {}
+    mutating func noteFailure(_ endpoint: Int32, now: Instant) {}
 
     /// Frees the ledger of an endpoint that is gone once its last connection is.
     mutating func releaseEndpointIfUnused(_ slot: Int32) {

@@ -39,6 +39,8 @@ struct ClientConnection: ~Copyable {
     var openedAt = Instant.never
     var sentAt = Instant.never
     var answeredAt = Instant.never
+    /// When the response must have begun, whoever is asked.
+    var responseDue = Instant.never
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
 
@@ -49,6 +51,8 @@ struct ClientConnection: ~Copyable {
     /// The endpoint of the latest attempt, which may be gone since.
     var endpoint = SlotID.none
     var tried = TriedEndpoints()
+    /// Why tries before the latest one failed.
+    var retried = RetryReasons()
     /// Whether it stands among those who never said a word.
     var isNewcomer = true
     /// Neighbours among the idle connections, the longest idle one first.

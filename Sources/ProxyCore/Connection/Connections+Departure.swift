@@ -25,7 +25,9 @@ extension Connections {
             }
             directory.releaseEndpointIfUnused(endpoint)
         }
-        if !gone.isEmpty { totals.forget(at: now) }
+        if gone.isEmpty { return }
+        if !observed.isEmpty { closeStrayObserved() }
+        totals.forget(at: now)
         if isAwaited { moveUnsent() }
     }
 
@@ -37,11 +39,13 @@ extension Connections {
             guard directory.endpoints[upstreams[u].endpoint].standing == .gone else { continue }
             switch upstreams[u].state {
             case .connecting, .active: waiting.append(clients.id(upstreams[u].client))
-            case .idle: break
+            case .idle, .observed: break
             }
         }
         for id in waiting where clients.contains(id) && clients[id.index].exchange.isUnanswered {
-            // Nothing was tried there, so nothing is counted.
+            // Nothing was tried there, so no attempt is counted.
+            let slot = clients[id.index].endpointTotals
+            if totals.endpoints.contains(slot) { totals.endpoints[slot.index].moved &+= 1 }
             clients[id.index].endpointTotals = .none
             discardUpstream(id.index)
             perform(clients[id.index].exchange.endpointLeft(), id.index)

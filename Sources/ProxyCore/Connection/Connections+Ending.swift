@@ -52,7 +52,8 @@ extension Connections {
                 duration: now - clients[c].openedAt,
                 upstream: clients[c].sentAt != .never && clients[c].answeredAt != .never
                     ? clients[c].answeredAt - clients[c].sentAt : nil,
-                attempts: Int(clients[c].exchange.attempts), outcome: clients[c].outcome,
+                attempts: Int(clients[c].exchange.attempts), retried: clients[c].retried,
+                outcome: clients[c].outcome,
                 endpoint: directory.endpoints.contains(clients[c].endpoint)
                     ? directory.endpoints[clients[c].endpoint.index].address : nil))
         log.write(clients[c].record, id: clients[c].id, wallMicroseconds: Clock.wallMicroseconds(), at: now)
@@ -160,7 +161,7 @@ extension Connections {
         case .requestBody: clientTimers.arm(c, at: now + times.requestBodyIdle)
         case .upstreamReads, .responseBody:
             clientTimers.arm(c, at: now + directory.services[service].idleTimeout)
-        case .responseHead: clientTimers.arm(c, at: now + directory.services[service].responseTimeout)
+        case .responseHead: armForResponse(c)
         case .clientReads: clientTimers.arm(c, at: now + Self.clientReadsTime)
         case .tunnel: clientTimers.arm(c, at: now + times.tunnelIdle)
         // The upstream connection has a deadline of its own.
@@ -196,6 +197,7 @@ extension Connections {
             clients[c].phase = .exchange
             timeOutHead(c)
         case .exchange:
+            if clients[c].waiting == .responseHead { return responseIsDue(c) }
             let outcome: Outcome =
                 switch clients[c].waiting {
                 case .requestBody: .bodyTimeout
@@ -205,6 +207,9 @@ extension Connections {
                 case .tunnel: .tunnelClosed
                 case .firstByte, .head, .nextRequest, .end, .upstream: .clientStalled
                 }
+            if outcome == .upstreamStalled, clients[c].upstream >= 0 {
+                noteFailure(upstreams[clients[c].upstream].endpoint, .upstreamStalled)
+            }
             perform(clients[c].exchange.failed(outcome), c)
         }
     }

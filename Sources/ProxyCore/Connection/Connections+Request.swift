@@ -111,7 +111,9 @@ extension Connections {
         clients[c].answeredAt = .never
         clients[c].bytesIn = 0
         clients[c].bytesOut = 0
+        clients[c].responseDue = .never
         clients[c].tried = TriedEndpoints()
+        clients[c].retried = RetryReasons()
         clients[c].outcome = .ok
         clients[c].status = 0
         clients[c].upstream = -1
@@ -160,7 +162,7 @@ extension Connections {
         clients[c].totals = verdict.totals ?? unrouted
         if log.isOn { beginRecord(c, verdict) }
         if case .forward(let service) = verdict.result {
-            clients[c].exchange = Exchange(opening(hasBody: hasBody))
+            clients[c].exchange = Exchange(opening(hasBody: hasBody, service: service))
             return forward(c, to: service)
         }
         var location = ByteBuffer()
@@ -192,13 +194,15 @@ extension Connections {
         }
     }
 
-    private func opening(hasBody: Bool) -> Exchange.Opening {
-        Exchange.Opening(
+    private func opening(hasBody: Bool, service: Int32 = -1) -> Exchange.Opening {
+        let repetitions = service < 0 ? 0 : directory.services[service].retry.attempts
+        return Exchange.Opening(
             hasBody: hasBody,
             // A proxy does not keep HTTP/1.0 clients: too many between us misunderstood `keep-alive` (RFC 9112 §9.3).
             keepsClient: !requestHead.isHTTP10 && !requestHead.connection.close && !isDraining,
             expectsContinue: requestHead.expectsContinue, isHTTP10: requestHead.isHTTP10,
-            asksUpgrade: !requestHead.upgrade.isEmpty, isIdempotent: requestHead.method.isIdempotent)
+            asksUpgrade: !requestHead.upgrade.isEmpty, isIdempotent: requestHead.method.isIdempotent,
+            repetitionsMax: UInt8(clamping: repetitions))
     }
 
     /// What becomes of a request.
@@ -285,6 +289,8 @@ extension Connections {
         clients[c].input.consume(requestHead.byteCount)
         clients[c].service = service
         directory.services[service].inFlight &+= 1
+        directory.services[service].budget.deposit(
+            percent: Int32(truncatingIfNeeded: directory.services[service].retry.budgetPercent), now: now)
         connect(c)
     }
 

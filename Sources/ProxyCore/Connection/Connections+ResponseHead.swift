@@ -41,13 +41,6 @@ extension Connections {
         return .nothing
     }
 
-    mutating func malformed(_ c: Int32, _ rejection: Rejection) -> Fill {
-        let isUnsent = clients[c].headIsUnsent
-        if isUnsent { buffers.reclaim(&clients[c].responseOut) }
-        perform(clients[c].exchange.upstreamMalformed(rejection, isUnsent: isUnsent), c)
-        return .gone
-    }
-
     /// Looks for a complete head in the upstream's bytes.
     private mutating func parseResponseHead(_ c: Int32, _ u: Int32) -> Fill {
         if upstreams[u].input.writableCount > 0, !isWorthParsing(upstreams[u].input, scanned: upstreams[u].scanned) {
@@ -73,6 +66,7 @@ extension Connections {
     }
 
     private mutating func responseHeadArrived(_ c: Int32, _ u: Int32) -> Fill {
+        guard isGenuine(c, u) else { return .gone }
         let action = clients[c].exchange.responseHeadArrived(
             status: responseHead.status, offersUpgrade: responseHead.status == 101 && offersUpgrade(c, u))
         switch action {
@@ -142,6 +136,7 @@ extension Connections {
         clients[c].status = UInt16(truncatingIfNeeded: responseHead.status)
         clients[c].answeredAt = now
         countFirstByte(c)
+        noteAnswer(upstreams[u].endpoint, status: responseHead.status)
         clients[c].moved = true
         clients[c].canReplay = false
         if isDraining { clients[c].exchange.endsConnection() }

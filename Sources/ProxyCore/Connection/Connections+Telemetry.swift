@@ -29,6 +29,13 @@ extension Connections {
         if totals.endpoints.contains(endpoint) { totals.endpoints[endpoint.index].outcomes[kind] &+= 1 }
     }
 
+    /// A try has failed so, and another one follows.
+    mutating func noteRetried(_ c: Int32, _ kind: Outcome.Kind) {
+        clients[c].retried.append(kind)
+        let slot = clients[c].endpointTotals
+        if totals.endpoints.contains(slot) { totals.endpoints[slot.index].retried &+= 1 }
+    }
+
     /// All attempts but the last one have failed; nothing but an answer ends a request otherwise.
     private mutating func countRetries(_ c: Int32, _ kind: Outcome.Kind) {
         guard let service = serviceTotals(c) else { return }
@@ -120,8 +127,11 @@ extension Connections {
                 listener: name, open: totals.listeners[i].open, accepted: totals.listeners[i].accepted)
         }
         telemetry.attempts = totals.endpointNames.entries.map { key, entry in
-            WorkerTelemetry.Attempts(
-                service: key.service, address: key.address, outcomes: totals.endpoints[entry.slot.index].outcomes)
+            let i = entry.slot.index
+            return WorkerTelemetry.Attempts(
+                service: key.service, address: key.address, outcomes: totals.endpoints[i].outcomes,
+                moved: totals.endpoints[i].moved, retried: totals.endpoints[i].retried,
+                ghosts: totals.endpoints[i].ghosts)
         }
         tellServices(&telemetry)
         tellRefusals(&telemetry)

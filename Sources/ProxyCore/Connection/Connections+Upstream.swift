@@ -39,8 +39,9 @@ extension Connections {
             case .started(let socket): return awaitConnection(c, endpoint, socket)
             case .failed(let failure): return connectFailed(c, failure)
             case .outOfPorts:
-                // Towards this endpoint alone; an idle connection gives one back, a client's does not.
-                if isLastTry || !closeSomeIdleUpstream() { return connectFailed(c, .unreachable) }
+                // Towards this endpoint alone; an idle connection gives one back, a client's does not. It is not the
+                // endpoint's fault.
+                if isLastTry || !closeSomeIdleUpstream() { return connectFailed(c, .unreachable, isOurs: true) }
             case .exhausted:
                 counters.exhaustions &+= 1
                 // What is only kept for later gives way to what is wanted now.
@@ -84,12 +85,14 @@ extension Connections {
         attach(u, c)
     }
 
-    private mutating func connectFailed(_ c: Int32, _ failure: ConnectFailure) {
+    private mutating func connectFailed(_ c: Int32, _ failure: ConnectFailure, isOurs: Bool = false) {
+        let endpoint = clients[c].endpoint
+        if !isOurs, directory.endpoints.contains(endpoint) { noteFailure(endpoint.index, Outcome.Kind(failure)) }
         countConnectFailure(c, failure)
-        let service = clients[c].service
-        let tried = clients[c].tried
-        let canTryAnother = directory.pick(service: service, tried: tried, random: &random) != nil
-        perform(clients[c].exchange.connectFailed(failure, canTryAnother: canTryAnother), c)
+        let (terms, _) = nextTry(c)
+        let action = clients[c].exchange.connectFailed(failure, canTryAnother: terms.hasEndpoint)
+        if action == .connect { noteRetried(c, Outcome.Kind(failure)) }
+        perform(action, c)
     }
 
     /// A connection was not made, or was idle, for too long.
@@ -99,29 +102,10 @@ extension Connections {
             let c = upstreams[u].client
             discardUpstream(c)
             connectFailed(c, .timeout)
-        case .idle:
-            unpool(u)
-            closeUpstream(u)
+        case .idle: retire(u)
+        case .observed: endObserved(u, wasClosed: false)
         case .active: break
         }
-    }
-
-    /// The upstream closed, or its connection broke, before the response was over.
-    mutating func upstreamGone(_ c: Int32) {
-        let u = clients[c].upstream
-        let action = clients[c].exchange.upstreamClosed(
-            wasReused: upstreams[u].wasReused, spoke: upstreams[u].hasSpoken, wasSentTo: upstreams[u].wasSentTo,
-            canReplay: clients[c].canReplay)
-        discardUpstream(c)
-        if action == .connect {
-            counters.retries &+= 1
-            countAttempt(c, .upstreamReset)
-            clients[c].requestOut.rewind()
-            // The next one may be as stale; and this endpoint did nothing wrong by closing an idle connection.
-            clients[c].avoidsPool = true
-            clients[c].tried = TriedEndpoints()
-        }
-        perform(action, c)
     }
 
     /// The exchange is done with its upstream connection, whose response was read to the end.

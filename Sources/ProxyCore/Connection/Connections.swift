@@ -61,6 +61,8 @@ public struct Connections: ~Copyable {
     /// What was counted so far.
     public internal(set) var counters = Counters()
     var totals = Totals()
+    /// Connections that are kept only to see when the other side closes them; some may be closed.
+    var observed: [SlotID] = []
     /// Where it is told which endpoints are ill.
     let outbox: Outbox?
     /// Counts for requests that no rule met.
@@ -229,6 +231,7 @@ public struct Connections: ~Copyable {
         case .connecting: connectingReady(u, readiness)
         // It was idle when this was seen, and served an exchange meanwhile: nothing that matters any more.
         case .idle: break
+        case .observed: if readiness.isReadable || readiness.isBroken { endObserved(u, wasClosed: true) }
         }
     }
 
@@ -245,6 +248,7 @@ public struct Connections: ~Copyable {
                 upstreams.contains(token.slot), upstreams[token.slot.index].state == .idle
             else { continue }
             unpool(token.slot.index)
+            sawIdleClose(token.slot.index)
             closeUpstream(token.slot.index)
         }
         return isWoken

@@ -10,6 +10,8 @@ struct UpstreamConnection: ~Copyable {
         case active
         /// It waits in the pool.
         case idle
+        /// It is kept, and never used again, to see when the other side closes it.
+        case observed
     }
 
     var socket: Socket
@@ -26,6 +28,8 @@ struct UpstreamConnection: ~Copyable {
     var scanned: Int32 = 0
     /// For how long the upstream says that it keeps idle connections; 0 where it does not say.
     var idleSeconds: UInt32 = 0
+    /// When it became idle last.
+    var idleSince = Instant.never
     var state = State.connecting
     /// Whether the socket may hold bytes that were not read, its end included.
     var isReadable = false

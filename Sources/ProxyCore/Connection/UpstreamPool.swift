@@ -4,9 +4,6 @@
 extension Connections {
     /// Idle connections that one endpoint keeps at most, in one worker.
     static var idlePerEndpointMax: Int32 { 256 }
-    /// For how long a connection is kept idle where the upstream does not say: less than the 5 s of Node.
-    static var idleUpstream: Instant.Span { .milliseconds(4000) }
-
     /// Takes an idle connection to `endpoint`; -1 where there is none. `mustBeAlive` looks again before it is given
     /// to a request that could not be sent twice.
     @inline(__always)
@@ -59,9 +56,10 @@ extension Connections {
         directory.endpoints[endpoint].firstIdle = u
         directory.endpoints[endpoint].idleCount &+= 1
         idleUpstreamCount &+= 1
-        let said = upstreams[u].idleSeconds
-        let idle = said > 1 ? Instant.Span.milliseconds(Int64(min(said, 3600)) &* 1000 &- 1000) : Self.idleUpstream
-        upstreamTimers.arm(u, at: now + min(idle, .milliseconds(60_000)))
+        upstreams[u].idleSince = now
+        let service = directory.endpoints[endpoint].service
+        let idle = directory.services[service].idleLimit.retiresAfter(said: upstreams[u].idleSeconds)
+        upstreamTimers.arm(u, at: now + idle)
     }
 
     /// Closes all idle connections of an endpoint that is gone.
@@ -75,6 +73,7 @@ extension Connections {
 
     /// Closes some idle upstream connection, to make room. Whether there was one.
     mutating func closeSomeIdleUpstream() -> Bool {
+        if closeSomeObserved() { return true }
         guard idleUpstreamCount > 0 else { return false }
         for u in 0..<upstreams.slotCount where upstreams.isUsed(u) && upstreams[u].state == .idle {
             unpool(u)

@@ -23,7 +23,7 @@ struct Answer {
         case .noEndpoint: "no endpoint is available"
         case .overloaded: "too many connections"
         case .redirected: "this is elsewhere"
-        case .connectFailed, .upstreamClosed, .upstreamMalformed: "the upstream did not answer properly"
+        case .connectFailed, .upstreamClosed, .upstreamMalformed, .ghost: "the upstream did not answer properly"
         case .responseTimeout, .upstreamStalled: "the upstream did not answer in time"
         case .headTimeout, .bodyTimeout: "the request did not arrive in time"
         case .rejected(let rejection): rejection.reason

@@ -39,7 +39,7 @@ public struct Exchange: Sendable {
 
     /// Interim responses that one request may get.
     public static let interimsMax = 32
-    /// Endpoints that are tried for one request.
+    /// Tries that one request gets, whatever they met.
     public static let attemptsMax = 4
 
     /// The request's side.
@@ -48,14 +48,17 @@ public struct Exchange: Sendable {
     public private(set) var response = ResponseSide.connecting
     /// Whether the client's connection can go on afterwards.
     public private(set) var keepsClient: Bool
-    /// Endpoints tried so far.
+    /// Tries so far.
     public private(set) var attempts: UInt8 = 0
+    /// How often it was sent again after an endpoint may have seen it.
+    public private(set) var repetitions: UInt8 = 0
     private var interims: UInt8 = 0
     /// Whether the client waits for our `100 Continue`, or had it.
     private var continuation: Continuation
     private let isHTTP10: Bool
     private let asksUpgrade: Bool
     private let isIdempotent: Bool
+    private let repetitionsMax: UInt8
 
     private enum Continuation: UInt8, Sendable {
         /// Nobody asked.
@@ -80,11 +83,13 @@ public struct Exchange: Sendable {
         public var asksUpgrade: Bool
         /// Whether it may be carried out twice.
         public var isIdempotent: Bool
+        /// How often it may be sent again after an endpoint may have seen it.
+        public var repetitionsMax: UInt8
 
         /// A plain GET unless told otherwise.
         public init(
             hasBody: Bool = false, keepsClient: Bool = true, expectsContinue: Bool = false, isHTTP10: Bool = false,
-            asksUpgrade: Bool = false, isIdempotent: Bool = true
+            asksUpgrade: Bool = false, isIdempotent: Bool = true, repetitionsMax: UInt8 = 2
         ) {
             self.hasBody = hasBody
             self.keepsClient = keepsClient
@@ -92,6 +97,24 @@ public struct Exchange: Sendable {
             self.isHTTP10 = isHTTP10
             self.asksUpgrade = asksUpgrade
             self.isIdempotent = isIdempotent
+            self.repetitionsMax = repetitionsMax
+        }
+    }
+
+    /// What must be known before a request is sent again.
+    public struct NextTry: Sendable {
+        /// Whether the request is still whole in our buffer.
+        public var isWhole: Bool
+        /// Whether there is an endpoint to send it to.
+        public var hasEndpoint: Bool
+        /// Whether the service's budget has one more repetition.
+        public var isAffordable: Bool
+
+        /// Everything is there for it unless told otherwise.
+        public init(isWhole: Bool = true, hasEndpoint: Bool = true, isAffordable: Bool = true) {
+            self.isWhole = isWhole
+            self.hasEndpoint = hasEndpoint
+            self.isAffordable = isAffordable
         }
     }
 
@@ -103,6 +126,7 @@ public struct Exchange: Sendable {
         isHTTP10 = opening.isHTTP10
         asksUpgrade = opening.asksUpgrade
         isIdempotent = opening.isIdempotent
+        repetitionsMax = opening.repetitionsMax
     }
 
     /// Whether it became a tunnel.
@@ -197,20 +221,11 @@ public struct Exchange: Sendable {
         }
     }
 
-    /// The upstream closed or reset its connection before the response was over. `wasReused`, `spoke` and
-    /// `wasSentTo` tell whether it came from the pool, a byte of the response had come, and a byte of the request had
-    /// gone; `canReplay` whether the request is still whole in our buffer.
-    public mutating func upstreamClosed(wasReused: Bool, spoke: Bool, wasSentTo: Bool, canReplay: Bool) -> Action {
+    /// The upstream closed or reset its connection before the response was over. `wasSentTo`: a byte of the request had
+    /// gone, so that it may have been carried out.
+    public mutating func upstreamClosed(wasSentTo: Bool, next: NextTry) -> Action {
         switch response {
-        case .awaiting:
-            // A pooled connection that the upstream closed at the very moment; or nothing was sent, so that the
-            // request cannot have been carried out (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-            let isSafe = isIdempotent || !wasSentTo
-            if wasReused, !spoke, canReplay, isSafe, attempts < Self.attemptsMax {
-                response = .connecting
-                return .connect
-            }
-            return answer(.upstreamClosed)
+        case .awaiting: return sendAgain(next, wasSentTo: wasSentTo) ?? answer(.upstreamClosed)
         case .relaying:
             response = .complete
             keepsClient = false
@@ -223,9 +238,49 @@ public struct Exchange: Sendable {
     }
 
     /// The upstream's bytes break a rule. `isUnsent`: the head that was to be relayed has not gone out yet.
-    public mutating func upstreamMalformed(_ rejection: Rejection, isUnsent: Bool = false) -> Action {
+    public mutating func upstreamMalformed(
+        _ rejection: Rejection, isUnsent: Bool = false, next: NextTry
+    ) -> Action {
         if response == .relaying, isUnsent { response = .awaiting }
+        if response == .awaiting, let action = sendAgain(next, wasSentTo: true) { return action }
         return fail(.upstreamMalformed(rejection))
+    }
+
+    /// The response does not carry the service's identity: it is somebody else's, and goes nowhere. Whoever it was may
+    /// have carried the request out. The budget is not asked: the stranger is asked nothing again.
+    public mutating func ghostAnswered(next: NextTry) -> Action {
+        switch response {
+        case .awaiting:
+            guard isIdempotent, next.isWhole, next.hasEndpoint, attempts < Self.attemptsMax else {
+                return answer(.ghost)
+            }
+            response = .connecting
+            return .connect
+        case .connecting, .relaying, .tunnel, .answered, .complete: return .wait
+        }
+    }
+
+    /// One try has taken as long as a try may. ``Action/wait`` where nobody else can be asked: it goes on then.
+    public mutating func tryTimedOut(next: NextTry) -> Action {
+        switch response {
+        case .awaiting: return sendAgain(next, wasSentTo: true) ?? .wait
+        case .connecting, .relaying, .tunnel, .answered, .complete: return .wait
+        }
+    }
+
+    /// Whether a try that is waited for could be given up for another one.
+    var mayRepeat: Bool { isIdempotent && repetitions < repetitionsMax && attempts < Self.attemptsMax }
+
+    /// Sends the request again if that is allowed: to nobody who may have carried it out, unless that does no harm
+    /// (RFC 9110 §9.2.2, RFC 9112 §9.3.1). What certainly nobody has seen is no repetition.
+    private mutating func sendAgain(_ next: NextTry, wasSentTo: Bool) -> Action? {
+        guard next.isWhole, next.hasEndpoint, attempts < Self.attemptsMax else { return nil }
+        if wasSentTo {
+            guard isIdempotent, repetitions < repetitionsMax, next.isAffordable else { return nil }
+            repetitions += 1
+        }
+        response = .connecting
+        return .connect
     }
 
     // MARK: Events of the client's side

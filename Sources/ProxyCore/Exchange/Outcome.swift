@@ -32,6 +32,8 @@ public enum Outcome: Equatable, Sendable {
     case upstreamClosed
     /// The upstream's message broke a rule.
     case upstreamMalformed(Rejection)
+    /// The answer came from somebody else than the service.
+    case ghost
     /// The upstream did not begin its response in time.
     case responseTimeout
     /// The upstream stopped in the middle of its response, or of reading the request.
@@ -64,7 +66,7 @@ extension Outcome {
         case .headTimeout, .bodyTimeout: 408
         case .noRoute: 404
         case .noEndpoint, .overloaded: 503
-        case .connectFailed, .upstreamClosed, .upstreamMalformed: 502
+        case .connectFailed, .upstreamClosed, .upstreamMalformed, .ghost: 502
         case .responseTimeout, .upstreamStalled: 504
         }
     }
@@ -74,7 +76,7 @@ extension Outcome {
     public var endsConnection: Bool {
         switch self {
         case .ok, .redirected, .answeredLocally, .noRoute, .noEndpoint, .connectFailed, .upstreamClosed,
-            .upstreamMalformed, .responseTimeout, .upstreamStalled:
+            .upstreamMalformed, .ghost, .responseTimeout, .upstreamStalled:
             false
         case .rejected(let rejection): rejection.endsConnection
         case .tunnelClosed, .headTimeout, .bodyTimeout, .clientClosed, .clientStalled, .overloaded, .drained: true
@@ -98,6 +100,7 @@ extension Outcome {
             "http_response_header_section_size"
         case .upstreamMalformed(.badTransferEncoding), .upstreamMalformed(.badChunk): "http_response_transfer_coding"
         case .upstreamMalformed: "http_protocol_error"
+        case .ghost: "destination_unavailable"
         case .responseTimeout: "http_response_timeout"
         case .upstreamStalled: "connection_read_timeout"
         case .overloaded: "connection_limit_reached"
@@ -113,7 +116,7 @@ extension Outcome {
         case ok, redirected, answered, tunnel
         case rejected, headTimeout, bodyTimeout, clientClosed, clientStalled
         case noRoute, noEndpoint, connectRefused, connectTimeout, connectUnreachable
-        case upstreamReset, upstreamMalformed, responseTimeout, upstreamStalled
+        case upstreamReset, upstreamMalformed, ghost, responseTimeout, upstreamStalled
         case overloaded, drained
 
         /// The word for it in the log and in metrics.
@@ -134,6 +137,7 @@ extension Outcome {
             case .connectUnreachable: "connect_unreachable"
             case .upstreamReset: "upstream_reset"
             case .upstreamMalformed: "upstream_malformed"
+            case .ghost: "ghost"
             case .responseTimeout: "timeout"
             case .upstreamStalled: "upstream_stalled"
             case .overloaded: "overloaded"
@@ -147,7 +151,8 @@ extension Outcome {
             switch self {
             case .rejected, .headTimeout, .bodyTimeout, .noRoute, .noEndpoint, .overloaded: true
             case .ok, .redirected, .answered, .tunnel, .clientClosed, .clientStalled, .connectRefused, .connectTimeout,
-                .connectUnreachable, .upstreamReset, .upstreamMalformed, .responseTimeout, .upstreamStalled, .drained:
+                .connectUnreachable, .upstreamReset, .upstreamMalformed, .ghost, .responseTimeout, .upstreamStalled,
+                .drained:
                 false
             }
         }
@@ -179,6 +184,7 @@ extension Outcome {
         case .connectFailed(let failure): Kind(failure)
         case .upstreamClosed: .upstreamReset
         case .upstreamMalformed: .upstreamMalformed
+        case .ghost: .ghost
         case .responseTimeout: .responseTimeout
         case .upstreamStalled: .upstreamStalled
         case .overloaded: .overloaded

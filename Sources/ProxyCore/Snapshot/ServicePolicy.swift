@@ -42,7 +42,8 @@ public struct OutlierSpec: Sendable, Hashable {
 public struct RetrySpec: Sendable, Hashable {
     /// How often at most; 0: never. A try that certainly reached nobody does not count.
     public var attempts = 2
-    /// How many of a service's requests under way may be such repetitions, in percent. A few always may.
+    /// How many of a service's requests may be such repetitions, in percent of those of the last ten seconds. A few a
+    /// second always may.
     public var budgetPercent = 20
 
     /// The defaults of the contract.

@@ -70,6 +70,7 @@ enum AccessRecord {
         var duration: Instant.Span
         var upstream: Instant.Span?
         var attempts: Int
+        var retried = RetryReasons()
         var outcome: Outcome
         var endpoint: NetworkAddress?
     }
@@ -98,6 +99,7 @@ enum AccessRecord {
         }
         line.append(",\"attempts\":")
         line.append(decimal: UInt64(end.attempts))
+        end.retried.append(to: &line)
         line.append(",\"outcome\":\"")
         line.append(end.outcome.word)
         if let rejection = end.outcome.rejection {

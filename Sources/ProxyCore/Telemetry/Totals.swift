@@ -39,6 +39,12 @@ struct ServiceTotals: ~Copyable {
 struct EndpointTotals: ~Copyable {
     var key: EndpointKey
     var outcomes = OutcomeCounts()
+    /// Requests that waited there and went elsewhere, unseen, because it left.
+    var moved: UInt64 = 0
+    /// Requests that it failed, and that were sent elsewhere.
+    var retried: UInt64 = 0
+    /// Answers that were not the service's.
+    var ghosts: UInt64 = 0
 }
 
 /// What is counted of one listener.
@@ -49,7 +55,7 @@ struct ListenerTotals: ~Copyable {
 
 /// Counts by outcome.
 public struct OutcomeCounts: Sendable {
-    private var counts = [20 of UInt64](repeating: 0)
+    private var counts = [24 of UInt64](repeating: 0)
 
     /// Nothing yet.
     public init() {}

@@ -55,6 +55,12 @@ public struct WorkerTelemetry: Sendable {
         public var address: NetworkAddress
         /// How many ended how.
         public var outcomes = OutcomeCounts()
+        /// Requests that waited there and went elsewhere, unseen, because it left.
+        public var moved: UInt64 = 0
+        /// Requests that it failed, and that were sent elsewhere.
+        public var retried: UInt64 = 0
+        /// Answers that were not the service's.
+        public var ghosts: UInt64 = 0
     }
 
     /// An endpoint of a service as it is now, one that is gone and still finishes requests included.

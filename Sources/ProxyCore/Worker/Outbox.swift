@@ -7,7 +7,7 @@ import Synchronization
 public struct Sighting: Sendable, Equatable {
     /// What it was.
     public enum Kind: Sendable, Equatable {
-        /// So many requests in a row failed in one worker; how the last one did.
+        /// So many requests in a row failed in one worker; how the last one did, `ok` for an answer of 502 to 504.
         case failures(Int, last: Outcome.Kind)
         /// An answer came without the service's identity; what stood in its place, cut to what fits a line, printable
         /// ASCII.

@@ -77,13 +77,15 @@ struct Rig: ~Copyable {
     var connections: Connections
     let front: PeerServer
     let log: LogLines
+    let outbox: Outbox
     var now = Instant(nanoseconds: 1_000_000_000)
 
     init(_ snapshot: Snapshot) throws {
         let front = try PeerServer()
         let log = LogLines()
+        let outbox = try Outbox()
         let connections = try Connections(
-            snapshot, now: now, seed: 7, connectionsMax: 64,
+            snapshot, now: now, seed: 7, connectionsMax: 64, outbox: outbox,
             log: AccessLog { bytes in
                 log.add(bytes)
                 return true
@@ -91,6 +93,7 @@ struct Rig: ~Copyable {
         self.connections = connections
         self.front = front
         self.log = log
+        self.outbox = outbox
     }
 
     /// A service `s` with these endpoints, for every host.
@@ -109,6 +112,12 @@ struct Rig: ~Copyable {
         return peer
     }
 
+    /// Lets time pass, and what is due with it.
+    mutating func pass(_ milliseconds: Int64) {
+        now = now + .milliseconds(milliseconds)
+        turn()
+    }
+
     /// One turn, of what the kernel has seen by now.
     mutating func turn() {
         let count = connections.poller.wait(milliseconds: 0)
@@ -125,6 +134,9 @@ struct Rig: ~Copyable {
         connections.servePending()
         connections.fireTimers()
     }
+
+    /// What was told of endpoints that are ill since it was last asked.
+    func told() -> [Sighting] { outbox.take() }
 
     /// Lines of the access log so far.
     mutating func logged() -> String {

@@ -10,6 +10,9 @@ private struct Event: Sendable {
     var name: String
     var apply: @Sendable (inout Exchange) -> Action?
 
+    private static let again = Exchange.NextTry()
+    private static let noMore = Exchange.NextTry(hasEndpoint: false)
+
     static let all: [Event] = [
         Event(name: "attempt began") {
             $0.attemptBegan(); return nil
@@ -24,14 +27,15 @@ private struct Event: Sendable {
         Event(name: "head 101 asked for") { $0.responseHeadArrived(status: 101, offersUpgrade: true) },
         Event(name: "head 101 not asked for") { $0.responseHeadArrived(status: 101, offersUpgrade: false) },
         Event(name: "response ended") { $0.responseBodyEnded() },
-        Event(name: "stale upstream closed") {
-            $0.upstreamClosed(wasReused: true, spoke: false, wasSentTo: true, canReplay: true)
-        },
-        Event(name: "fresh upstream closed") {
-            $0.upstreamClosed(wasReused: false, spoke: false, wasSentTo: true, canReplay: true)
-        },
-        Event(name: "upstream malformed") { $0.upstreamMalformed(.badChunk) },
-        Event(name: "upstream malformed, head unsent") { $0.upstreamMalformed(.badChunk, isUnsent: true) },
+        Event(name: "upstream closed, to repeat") { $0.upstreamClosed(wasSentTo: true, next: again) },
+        Event(name: "upstream closed, no more") { $0.upstreamClosed(wasSentTo: true, next: noMore) },
+        Event(name: "upstream malformed") { $0.upstreamMalformed(.badChunk, next: noMore) },
+        Event(name: "malformed, to repeat") { $0.upstreamMalformed(.badChunk, next: again) },
+        Event(name: "malformed, head unsent") { $0.upstreamMalformed(.badChunk, isUnsent: true, next: noMore) },
+        Event(name: "ghost, to repeat") { $0.ghostAnswered(next: again) },
+        Event(name: "ghost, no more") { $0.ghostAnswered(next: noMore) },
+        Event(name: "try timed out, to repeat") { $0.tryTimedOut(next: again) },
+        Event(name: "try timed out, no more") { $0.tryTimedOut(next: noMore) },
         Event(name: "request body began") {
             $0.requestBodyBegan(); return nil
         },
@@ -83,10 +87,15 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | wait                          | =
-            stale upstream closed             | wait                          | =
-            fresh upstream closed             | wait                          | =
+            upstream closed, to repeat        | wait                          | =
+            upstream closed, no more          | wait                          | =
             upstream malformed                | answer upstream_malformed     | abandoned answered closes
-            upstream malformed, head unsent   | answer upstream_malformed     | abandoned answered closes
+            malformed, head unsent            | answer upstream_malformed     | abandoned answered closes
+            malformed, to repeat              | answer upstream_malformed     | abandoned answered closes
+            ghost, to repeat                  | wait                          | =
+            ghost, no more                    | wait                          | =
+            try timed out, to repeat          | wait                          | =
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | complete connecting
             request malformed                 | answer rejected               | abandoned answered closes
@@ -113,10 +122,15 @@ private let grids: [Grid] = [
             head 101 asked for                | answer upstream_malformed     | abandoned answered closes
             head 101 not asked for            | answer upstream_malformed     | abandoned answered closes
             response ended                    | wait                          | =
-            stale upstream closed             | connect                       | receiving connecting
-            fresh upstream closed             | answer upstream_reset         | abandoned answered closes
+            upstream closed, to repeat        | connect                       | receiving connecting
+            upstream closed, no more          | answer upstream_reset         | abandoned answered closes
             upstream malformed                | answer upstream_malformed     | abandoned answered closes
-            upstream malformed, head unsent   | answer upstream_malformed     | abandoned answered closes
+            malformed, head unsent            | answer upstream_malformed     | abandoned answered closes
+            malformed, to repeat              | connect                       | receiving connecting
+            ghost, to repeat                  | connect                       | receiving connecting
+            ghost, no more                    | answer ghost                  | abandoned answered closes
+            try timed out, to repeat          | connect                       | receiving connecting
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | complete awaiting
             request malformed                 | answer rejected               | abandoned answered closes
@@ -143,10 +157,15 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | finish close                  | abandoned complete closes
-            stale upstream closed             | cut upstream_reset            | receiving complete closes
-            fresh upstream closed             | cut upstream_reset            | receiving complete closes
+            upstream closed, to repeat        | cut upstream_reset            | receiving complete closes
+            upstream closed, no more          | cut upstream_reset            | receiving complete closes
             upstream malformed                | cut upstream_malformed        | abandoned complete closes
-            upstream malformed, head unsent   | answer upstream_malformed     | abandoned answered closes
+            malformed, head unsent            | answer upstream_malformed     | abandoned answered closes
+            malformed, to repeat              | cut upstream_malformed        | abandoned complete closes
+            ghost, to repeat                  | wait                          | =
+            ghost, no more                    | wait                          | =
+            try timed out, to repeat          | wait                          | =
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | complete relaying closes
             request malformed                 | cut rejected                  | abandoned complete closes
@@ -174,10 +193,15 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | wait                          | =
-            stale upstream closed             | wait                          | =
-            fresh upstream closed             | wait                          | =
+            upstream closed, to repeat        | wait                          | =
+            upstream closed, no more          | wait                          | =
             upstream malformed                | answer upstream_malformed     | complete answered
-            upstream malformed, head unsent   | answer upstream_malformed     | complete answered
+            malformed, head unsent            | answer upstream_malformed     | complete answered
+            malformed, to repeat              | answer upstream_malformed     | complete answered
+            ghost, to repeat                  | wait                          | =
+            ghost, no more                    | wait                          | =
+            try timed out, to repeat          | wait                          | =
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | =
             request malformed                 | answer rejected               | complete answered closes
@@ -204,10 +228,15 @@ private let grids: [Grid] = [
             head 101 asked for                | open tunnel                   | complete tunnel closes
             head 101 not asked for            | answer upstream_malformed     | complete answered
             response ended                    | wait                          | =
-            stale upstream closed             | connect                       | complete connecting
-            fresh upstream closed             | answer upstream_reset         | complete answered
+            upstream closed, to repeat        | connect                       | complete connecting
+            upstream closed, no more          | answer upstream_reset         | complete answered
             upstream malformed                | answer upstream_malformed     | complete answered
-            upstream malformed, head unsent   | answer upstream_malformed     | complete answered
+            malformed, head unsent            | answer upstream_malformed     | complete answered
+            malformed, to repeat              | connect                       | complete connecting
+            ghost, to repeat                  | connect                       | complete connecting
+            ghost, no more                    | answer ghost                  | complete answered
+            try timed out, to repeat          | connect                       | complete connecting
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | =
             request malformed                 | answer rejected               | complete answered closes
@@ -234,10 +263,15 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | finish keep                   | complete complete
-            stale upstream closed             | cut upstream_reset            | complete complete closes
-            fresh upstream closed             | cut upstream_reset            | complete complete closes
+            upstream closed, to repeat        | cut upstream_reset            | complete complete closes
+            upstream closed, no more          | cut upstream_reset            | complete complete closes
             upstream malformed                | cut upstream_malformed        | abandoned complete closes
-            upstream malformed, head unsent   | answer upstream_malformed     | complete answered
+            malformed, head unsent            | answer upstream_malformed     | complete answered
+            malformed, to repeat              | cut upstream_malformed        | abandoned complete closes
+            ghost, to repeat                  | wait                          | =
+            ghost, no more                    | wait                          | =
+            try timed out, to repeat          | wait                          | =
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | =
             request malformed                 | cut rejected                  | abandoned complete closes
@@ -264,10 +298,15 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | finish close                  | complete complete closes
-            stale upstream closed             | finish close                  | complete complete closes
-            fresh upstream closed             | finish close                  | complete complete closes
+            upstream closed, to repeat        | finish close                  | complete complete closes
+            upstream closed, no more          | finish close                  | complete complete closes
             upstream malformed                | abandon upstream_malformed    | complete complete closes
-            upstream malformed, head unsent   | abandon upstream_malformed    | complete complete closes
+            malformed, head unsent            | abandon upstream_malformed    | complete complete closes
+            malformed, to repeat              | abandon upstream_malformed    | complete complete closes
+            ghost, to repeat                  | wait                          | =
+            ghost, no more                    | wait                          | =
+            try timed out, to repeat          | wait                          | =
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | =
             request malformed                 | abandon rejected              | complete complete closes
@@ -294,10 +333,15 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | finish keep                   | complete complete
-            stale upstream closed             | wait                          | =
-            fresh upstream closed             | wait                          | =
+            upstream closed, to repeat        | wait                          | =
+            upstream closed, no more          | wait                          | =
             upstream malformed                | cut upstream_malformed        | abandoned complete closes
-            upstream malformed, head unsent   | cut upstream_malformed        | abandoned complete closes
+            malformed, head unsent            | cut upstream_malformed        | abandoned complete closes
+            malformed, to repeat              | cut upstream_malformed        | abandoned complete closes
+            ghost, to repeat                  | wait                          | =
+            ghost, no more                    | wait                          | =
+            try timed out, to repeat          | wait                          | =
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | =
             request malformed                 | cut rejected                  | abandoned complete closes
@@ -328,10 +372,15 @@ private let grids: [Grid] = [
             head 101 asked for                | wait                          | =
             head 101 not asked for            | wait                          | =
             response ended                    | finish close                  | abandoned complete closes
-            stale upstream closed             | wait                          | =
-            fresh upstream closed             | wait                          | =
+            upstream closed, to repeat        | wait                          | =
+            upstream closed, no more          | wait                          | =
             upstream malformed                | cut upstream_malformed        | abandoned complete closes
-            upstream malformed, head unsent   | cut upstream_malformed        | abandoned complete closes
+            malformed, head unsent            | cut upstream_malformed        | abandoned complete closes
+            malformed, to repeat              | cut upstream_malformed        | abandoned complete closes
+            ghost, to repeat                  | wait                          | =
+            ghost, no more                    | wait                          | =
+            try timed out, to repeat          | wait                          | =
+            try timed out, no more            | wait                          | =
             request body began                | -                             | =
             request ended                     | -                             | =
             request malformed                 | cut rejected                  | abandoned complete closes
@@ -346,7 +395,7 @@ private let grids: [Grid] = [
             """),
     Grid(path: ["client failed"], rows: over("abandoned complete closes")),
     Grid(
-        path: ["attempt began", "connected", "head 200", "stale upstream closed"],
+        path: ["attempt began", "connected", "head 200", "upstream closed, to repeat"],
         opening: Exchange.Opening(hasBody: true),
         rows: over("receiving complete closes", ended: "complete complete closes")),
 ]
@@ -459,7 +508,7 @@ extension Exchange {
             ("the client is told to go on", waits, ["connected"], "send, tell continue"),
             ("unless its body is coming", waits, ["request body began", "connected"], "send"),
             ("or has come", waits, ["request ended", "connected"], "send"),
-            ("it is told once", waits, ["connected", "stale upstream closed", "connected"], "send"),
+            ("it is told once", waits, ["connected", "upstream closed, to repeat", "connected"], "send"),
             ("a 100 beside ours is dropped", waits, ["connected", "head 100"], "drop interim"),
             (
                 "also when nobody waited any more", waits, ["request body began", "connected", "head 100"],
@@ -484,10 +533,10 @@ extension Exchange {
                     + ["connect failed, another is there"], "connect"
             ),
             ("it is told once, wherever it goes", waits, ["connected", "endpoint left unsent", "connected"], "send"),
-            ("a stale connection is replaced", .init(), ["connected", "stale upstream closed"], "connect"),
-            ("not for ever", .init(), attempts + ["connected", "stale upstream closed"], "answer upstream_reset"),
+            ("a stale connection is replaced", .init(), ["connected", "upstream closed, to repeat"], "connect"),
+            ("not for ever", .init(), attempts + ["connected", "upstream closed, to repeat"], "answer upstream_reset"),
             (
-                "a POST that may have been carried out is not", once, ["connected", "stale upstream closed"],
+                "a POST that may have been carried out is not", once, ["connected", "upstream closed, to repeat"],
                 "answer upstream_reset"
             ),
             (
@@ -509,16 +558,53 @@ extension Exchange {
 
     @Test func aRequestIsSentAgainOnlyWhereThatIsSafe() {
         for bits in 0..<32 {
-            let reused = bits & 1 != 0, spoke = bits & 2 != 0, sent = bits & 4 != 0, replay = bits & 8 != 0
+            let sent = bits & 1 != 0, whole = bits & 2 != 0, endpoint = bits & 4 != 0, affordable = bits & 8 != 0
             let idempotent = bits & 16 != 0
-            var exchange = Exchange(Exchange.Opening(isIdempotent: idempotent))
-            _ = exchange.connected()
-            let action = exchange.upstreamClosed(
-                wasReused: reused, spoke: spoke, wasSentTo: sent, canReplay: replay)
-            // RFC 9110 §9.2.2, RFC 9112 §9.3.1: nothing of an answer has come, and it was not, or may be, carried out.
-            let isSafe = reused && !spoke && replay && (idempotent || !sent)
-            #expect(action == (isSafe ? .connect : .answer(.upstreamClosed)), "\(bits)")
+            let next = Exchange.NextTry(isWhole: whole, hasEndpoint: endpoint, isAffordable: affordable)
+            // RFC 9110 §9.2.2, RFC 9112 §9.3.1: certainly unseen, or no harm done by being carried out twice.
+            let isSafe = whole && endpoint && (!sent || (idempotent && affordable))
+            let isHarmless = whole && endpoint && idempotent
+            let events: [(String, Bool, Action, (inout Exchange) -> Action)] = [
+                (
+                    "closed", isSafe, .answer(.upstreamClosed),
+                    { $0.upstreamClosed(wasSentTo: sent, next: next) }
+                ),
+                (
+                    "malformed", isHarmless && affordable, .answer(.upstreamMalformed(.badChunk)),
+                    { $0.upstreamMalformed(.badChunk, next: next) }
+                ),
+                ("timed out", isHarmless && affordable, .wait, { $0.tryTimedOut(next: next) }),
+                // A stranger takes nothing out of the budget: it is asked nothing again.
+                ("ghost", isHarmless, .answer(.ghost), { $0.ghostAnswered(next: next) }),
+            ]
+            for (name, isRepeated, otherwise, event) in events {
+                var exchange = Exchange(Exchange.Opening(isIdempotent: idempotent))
+                _ = exchange.connected()
+                #expect(event(&exchange) == (isRepeated ? .connect : otherwise), "\(name) \(bits)")
+            }
         }
+    }
+
+    @Test func aRequestIsSentAgainOnlySoOften() {
+        for allowed in UInt8(0)...3 {
+            var exchange = Exchange(Exchange.Opening(repetitionsMax: allowed))
+            var tries = 0
+            repeat {
+                exchange.attemptBegan()
+                _ = exchange.connected()
+                tries += 1
+            } while exchange.upstreamClosed(wasSentTo: true, next: Exchange.NextTry()) == .connect
+            #expect(tries == Int(allowed) + 1)
+        }
+        // What nobody has seen is not counted as sent, and yet it ends.
+        var exchange = Exchange(Exchange.Opening(isIdempotent: false, repetitionsMax: 0))
+        var tries = 0
+        repeat {
+            exchange.attemptBegan()
+            _ = exchange.connected()
+            tries += 1
+        } while exchange.upstreamClosed(wasSentTo: false, next: Exchange.NextTry()) == .connect
+        #expect(tries == Exchange.attemptsMax)
     }
 
     @Test func aTunnelIsRemembered() {
