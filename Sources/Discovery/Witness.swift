@@ -13,16 +13,19 @@ public struct ServiceSpec: Sendable, Hashable {
     public var kubernetes: KubernetesReference?
     /// The DNS name behind it.
     public var dns: DNSReference?
+    /// How its endpoints are looked after.
+    public var care: CareSpec
 
     /// The service `name` with these witnesses.
     public init(
         name: String, addresses: [NetworkAddress] = [], kubernetes: KubernetesReference? = nil,
-        dns: DNSReference? = nil
+        dns: DNSReference? = nil, care: CareSpec = CareSpec()
     ) {
         self.name = name
         self.addresses = addresses
         self.kubernetes = kubernetes
         self.dns = dns
+        self.care = care
     }
 }
 

@@ -18,14 +18,5 @@ indirect enum LaterKey: Sendable {
     static let handoff = LaterKey.object([("socket", .value), ("confirm", .value)])
     static let tracing = LaterKey.object([("endpoint", .value), ("tokenFile", .value), ("sample", .value)])
 
-    static let health = LaterKey.object([
-        ("path", .value), ("interval", .value), ("timeout", .value), ("healthyAfter", .value),
-        ("unhealthyAfter", .value), ("expectStatus", .value),
-    ])
-    static let identity = LaterKey.object([("header", .value), ("value", .value)])
-    static let outlier = LaterKey.object([
-        ("consecutiveFailures", .value), ("ejectFor", .value), ("maxEjectedPercent", .value),
-    ])
-    static let retry = LaterKey.object([("attempts", .value), ("budgetPercent", .value)])
     static let middlewares = LaterKey.list(.object([("basicAuth", .object([("usersFile", .value)]))]))
 }

@@ -28,21 +28,20 @@ enum ServicesReader {
 
     private static func read(_ item: Item, name: String) -> ServiceSettings? {
         let known = [
-            "endpoints", "kubernetes", "dns", "prefer", "balance", "health", "identity", "outlier", "retry", "timeouts",
+            "endpoints", "kubernetes", "dns", "prefer", "balance", "slowStart", "maxConcurrent", "queue",
+            "queueTimeout", "health", "identity", "outlier", "retry", "timeouts",
         ]
         guard let section = item.section(known) else { return nil }
         var service = ServiceSettings(name: name)
-        section.refuseLater("health", .health)
-        section.refuseLater("identity", .identity)
-        section.refuseLater("outlier", .outlier)
-        section.refuseLater("retry", .retry)
-        readChoice(section, "prefer", ["none", "zone", "node"])
-        readChoice(section, "balance", ["leastRequest", "roundRobin"])
         readWitnesses(section, &service)
-        if let timeouts = section["timeouts"]?.section(["connect", "response", "idle"]) {
+        PolicyReader.readBalance(section, &service.balance)
+        PolicyReader.readCare(section, &service.care)
+        if let retry = section["retry"] { PolicyReader.readRetry(retry, &service.retry) }
+        if let timeouts = section["timeouts"]?.section(["connect", "response", "idle", "try"]) {
             timeouts.set(&service.connectTimeout, "connect")
             timeouts.set(&service.responseTimeout, "response")
             timeouts.set(&service.idleTimeout, "idle")
+            timeouts.set(&service.tryTimeout, "try", atLeast: 0)
         }
         return service
     }
@@ -59,7 +58,10 @@ enum ServicesReader {
             }
             return
         }
-        service.endpoints = readEndpoints(endpoints)
+        for endpoint in readEndpoints(endpoints) {
+            service.endpoints.append(endpoint.address)
+            if endpoint.weight != 1 { service.care.weights[endpoint.address] = endpoint.weight }
+        }
         for other in ["kubernetes", "dns"] where section[other] != nil {
             endpoints.report(
                 "`\(other)` stands beside it",
@@ -67,32 +69,44 @@ enum ServicesReader {
         }
     }
 
-    /// A word of which only the first one is supported yet.
-    private static func readChoice(_ section: Section, _ key: String, _ words: [String]) {
-        guard let item = section[key], let word = item.choice(words), word != words[0] else { return }
-        item.report("\(item.shown) is not supported yet", JSON5Writer.quoted(words[0]))
-    }
+    private static let endpointAllowed =
+        "an IP address and a port, as in \"10.0.0.1:8000\" or \"[fd00::1]:8000\" (for a name there is dns)"
 
-    private static func readEndpoints(_ item: Item) -> [NetworkAddress] {
-        let allowed =
-            "an IP address and a port, as in \"10.0.0.1:8000\" or \"[fd00::1]:8000\" (for a name there is dns)"
-        guard let items = item.list("a list of addresses: \(allowed)") else { return [] }
-        if items.isEmpty { item.report("it is empty", "at least one address: \(allowed)") }
-        var addresses: [(address: NetworkAddress, path: String)] = []
+    private static func readEndpoints(_ item: Item) -> [(address: NetworkAddress, weight: UInt16)] {
+        let allowed = "a list of addresses: \(endpointAllowed)"
+        guard let items = item.list(allowed) else { return [] }
+        if items.isEmpty { item.report("it is empty", "at least one address: \(endpointAllowed)") }
+        var endpoints: [(address: NetworkAddress, weight: UInt16, path: String)] = []
         for item in items {
-            guard let text = item.string(allowed) else { continue }
-            guard let address = NetworkAddress(text) else {
-                item.report("\(item.shown) is not an address with a port", allowed)
-                continue
-            }
-            if address.port == 0 || address.ip.isUnspecified {
-                item.report("\(item.shown) is nothing to connect to", allowed)
-            } else if let other = addresses.first(where: { $0.address == address }) {
-                item.report("\(item.shown) is \(other.path) again", "each address once")
+            guard let (text, weight) = readEndpoint(item), let address = readAddress(text) else { continue }
+            if let other = endpoints.first(where: { $0.address == address }) {
+                text.report("\(text.shown) is \(other.path) again", "each address once")
             } else {
-                addresses.append((address, item.path))
+                endpoints.append((address, weight, item.path))
             }
         }
-        return addresses.map(\.address)
+        if !endpoints.isEmpty, endpoints.allSatisfy({ $0.weight == 0 }) {
+            item.report("no weight is above 0", "a weight above 0 for at least one of them")
+        }
+        return endpoints.map { ($0.address, $0.weight) }
+    }
+
+    /// An address, or an object with an address and its weight.
+    private static func readEndpoint(_ item: Item) -> (address: Item, weight: UInt16)? {
+        guard case .object = item.node.value else { return (item, 1) }
+        guard let section = item.section(["address", "weight"]) else { return nil }
+        let weight = section["weight"].flatMap { $0.integer(in: 0...1000) } ?? 1
+        return section.required("address", endpointAllowed).map { ($0, UInt16(weight)) }
+    }
+
+    private static func readAddress(_ item: Item) -> NetworkAddress? {
+        guard let text = item.string(endpointAllowed) else { return nil }
+        guard let address = NetworkAddress(text) else {
+            item.report("\(item.shown) is not an address with a port", endpointAllowed)
+            return nil
+        }
+        if address.port != 0, !address.ip.isUnspecified { return address }
+        item.report("\(item.shown) is nothing to connect to", endpointAllowed)
+        return nil
     }
 }

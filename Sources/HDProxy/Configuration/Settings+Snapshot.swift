@@ -7,7 +7,10 @@ import ProxyCore
 extension Settings {
     /// What discovery is asked for, service by service.
     var serviceSpecs: [ServiceSpec] {
-        services.map { ServiceSpec(name: $0.name, addresses: $0.endpoints, kubernetes: $0.kubernetes, dns: $0.dns) }
+        services.map {
+            ServiceSpec(
+                name: $0.name, addresses: $0.endpoints, kubernetes: $0.kubernetes, dns: $0.dns, care: $0.care)
+        }
     }
 
     /// What workers serve from generation `generation` on when nothing but the file is asked: services that have to be
@@ -21,10 +24,16 @@ extension Settings {
     /// What workers serve from generation `generation` on; `endpoints` tells those of each service, by its name.
     func snapshot(generation: UInt64, endpoints: (String) -> [Endpoint]) -> Snapshot {
         let services = services.map { service in
-            Service(
+            var served = Service(
                 name: service.name, endpoints: endpoints(service.name),
                 connectTimeout: service.connectTimeout, responseTimeout: service.responseTimeout,
                 idleTimeout: service.idleTimeout)
+            served.tryTimeout = service.tryTimeout
+            served.balance = service.balance
+            served.outlier = service.care.outlier
+            served.retry = service.retry
+            served.identity = service.care.identity
+            return served
         }
         let index = Dictionary(uniqueKeysWithValues: services.enumerated().map { ($1.name, $0) })
         return Snapshot(

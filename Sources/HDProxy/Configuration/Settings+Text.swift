@@ -111,24 +111,67 @@ extension ServiceSettings {
             let port = dns.port.map { [("port", JSON5Value.whole(Int($0)))] } ?? []
             members.append(("dns", .members([("name", .string(dns.name))] + port)))
         }
-        if !endpoints.isEmpty { members.append(("endpoints", .list(endpoints.map { .string($0.description) }))) }
+        if !endpoints.isEmpty { members.append(("endpoints", .list(endpoints.map(endpointTree)))) }
         return members
+    }
+
+    private func endpointTree(_ address: NetworkAddress) -> JSON5Value {
+        guard let weight = care.weights[address] else { return .string(address.description) }
+        return .members([("address", .string(address.description)), ("weight", .whole(Int(weight)))])
     }
 
     fileprivate var tree: JSON5Value {
         .members(
             witnessMembers + [
-                ("prefer", .string("none")),
-                ("balance", .string("leastRequest")),
-                (
-                    "timeouts",
-                    .members([
-                        ("connect", .duration(connectTimeout)),
-                        ("response", .duration(responseTimeout)),
-                        ("idle", .duration(idleTimeout)),
-                    ])
-                ),
-            ])
+                ("prefer", .string(care.prefer.rawValue)),
+                ("balance", .string(balance.method.rawValue)),
+                ("slowStart", .duration(balance.slowStart)),
+                ("maxConcurrent", .whole(balance.maxConcurrent)),
+                ("queue", .whole(balance.queue)),
+                ("queueTimeout", .duration(balance.queueTimeout)),
+            ] + (care.health.map { [("health", $0.tree)] } ?? [])
+                + (care.identity.map { [("identity", $0.tree)] } ?? []) + [
+                    ("outlier", care.outlier.tree),
+                    (
+                        "retry",
+                        .members([
+                            ("attempts", .whole(retry.attempts)), ("budgetPercent", .whole(retry.budgetPercent)),
+                        ])
+                    ),
+                    (
+                        "timeouts",
+                        .members([
+                            ("connect", .duration(connectTimeout)),
+                            ("response", .duration(responseTimeout)),
+                            ("idle", .duration(idleTimeout)),
+                            ("try", .duration(tryTimeout)),
+                        ])
+                    ),
+                ])
+    }
+}
+
+extension HealthSpec {
+    /// Without a path there is neither a host nor a status.
+    fileprivate var tree: JSON5Value {
+        .members(
+            (path.map { [("path", .string($0))] } ?? []) + (host.map { [("host", .string($0))] } ?? []) + [
+                ("interval", .duration(interval)), ("timeout", .duration(timeout)),
+                ("healthyAfter", .whole(healthyAfter)), ("unhealthyAfter", .whole(unhealthyAfter)),
+            ] + (path == nil ? [] : [("expectStatus", .string(expectStatus.description))]))
+    }
+}
+
+extension IdentitySpec {
+    fileprivate var tree: JSON5Value { .members([("header", .string(header)), ("value", .string(value))]) }
+}
+
+extension OutlierSpec {
+    fileprivate var tree: JSON5Value {
+        .members([
+            ("consecutiveFailures", .whole(consecutiveFailures)), ("ejectFor", .duration(ejectFor)),
+            ("maxEjectedPercent", .whole(maxEjectedPercent)),
+        ])
     }
 }
 

@@ -64,6 +64,14 @@ struct ServiceSettings: Equatable, Sendable {
     var responseTimeout: Duration = .seconds(95)
     /// Between two reads of a response's body.
     var idleTimeout: Duration = .seconds(60)
+    /// From the start of one try to the first byte of its response; zero: no limit of its own.
+    var tryTimeout: Duration = .zero
+    /// How requests are shared out: `balance`, `slowStart`, `maxConcurrent`, `queue` and `queueTimeout`.
+    var balance = BalanceSpec()
+    /// When a request is sent a second time.
+    var retry = RetrySpec()
+    /// How its endpoints are looked after: `health`, `identity`, `outlier`, `prefer` and the weights of ``endpoints``.
+    var care = CareSpec()
 }
 
 /// A rule as it is configured.

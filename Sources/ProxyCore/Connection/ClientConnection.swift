@@ -68,6 +68,8 @@ struct ClientConnection: ~Copyable {
     var totals = SlotID.none
     /// The slot that counts for the latest attempt, as long as its end was not counted.
     var endpointTotals = SlotID.none
+    /// Where its frames begin, if it is a WebSocket; -1 for none.
+    var webSocket: Int32 = -1
     /// A pipe that holds bytes on their way; -1 for none.
     var pipe: Int32 = -1
 
@@ -100,6 +102,11 @@ struct ClientConnection: ~Copyable {
     var headIsUnsent = false
     /// Whether `Connection: close` went out with the response.
     var toldClose = false
+    /// Whether it is a tunnel that was told to end.
+    var isDismissed = false
+
+    /// Whether bytes pass both ways, not looked at.
+    var isTunnel: Bool { phase == .exchange && exchange.response == .tunnel }
 
     init(socket: consuming Socket, peer: NetworkAddress, listener: SlotID) {
         self.socket = socket

@@ -28,7 +28,7 @@ extension Connections {
     /// Gives back what the exchange held, and writes its line.
     @inline(__always)
     private mutating func closeOut(_ c: Int32) {
-        if clients[c].exchange.wasTunnel { counters.openTunnels &-= 1 }
+        if clients[c].exchange.wasTunnel { forgetTunnel(c) }
         countEnd(c)
         discardUpstream(c)
         buffers.reclaim(&clients[c].requestOut)
@@ -73,7 +73,7 @@ extension Connections {
     // MARK: Ends of connections
 
     /// Closes a connection whose last answer is out.
-    private mutating func closeGently(_ c: Int32) {
+    mutating func closeGently(_ c: Int32) {
         // A client that asked for the end, and whose request was read whole, sends nothing that a close could hit.
         let isQuiet =
             clients[c].clientCloses && clients[c].input.isEmpty && !clients[c].isReadable
@@ -84,7 +84,7 @@ extension Connections {
         clients[c].socket.shutdownSending()
         clients[c].waiting = .end
         clients[c].requestBody.byteCount = 0
-        clientTimers.arm(c, at: now + (isDraining ? Self.lingerTimeDraining : Self.lingerTime))
+        clientTimers.arm(c, at: now + lingering)
         linger(c)
     }
 
@@ -150,6 +150,8 @@ extension Connections {
         if clients[c].requestOut.isEmpty, !clients[c].canReplay { buffers.reclaim(&clients[c].requestOut) }
         let u = clients[c].upstream
         if u >= 0, upstreams[u].input.isEmpty { buffers.reclaim(&upstreams[u].input) }
+        // Its time does not begin anew.
+        if clients[c].isDismissed { return }
 
         let waiting = whatFor(c)
         if waiting == clients[c].waiting, !clients[c].moved || waiting == .responseHead { return }
@@ -204,7 +206,7 @@ extension Connections {
                 case .upstreamReads, .responseBody: .upstreamStalled
                 case .responseHead: .responseTimeout
                 case .clientReads: .clientStalled
-                case .tunnel: .tunnelClosed
+                case .tunnel: clients[c].isDismissed ? .drained : .tunnelClosed
                 case .firstByte, .head, .nextRequest, .end, .upstream: .clientStalled
                 }
             if outcome == .upstreamStalled, clients[c].upstream >= 0 {

@@ -77,8 +77,9 @@ extension Connections {
             upstreams[u].input.consume(responseHead.byteCount)
             return .moved
         case .openTunnel:
+            let isWebSocket = upstreams[u].input.withReadable { Scan.equals($0, responseHead.upgrade, "websocket") }
             relayInterim(c, u)
-            openTunnel(c)
+            openTunnel(c, isWebSocket: isWebSocket)
             return .gone
         case .relayHead:
             return relayHead(c, u)

@@ -30,37 +30,6 @@ extension Connections {
         return change
     }
 
-    /// Every answer from now on ends its connection.
-    mutating func beginDraining() {
-        isDraining = true
-        for c in 0..<clients.slotCount where clients.isUsed(c) && clients[c].phase == .lingering {
-            clientTimers.arm(c, at: min(clientTimers.deadline(c), now + Self.lingerTimeDraining))
-        }
-    }
-
-    /// Whether no client is connected.
-    var isEmpty: Bool { clients.count == 0 }
-
     /// Closes all pooled connections: nobody will want them.
     mutating func closeAllIdleUpstreams() { while closeSomeIdleUpstream() {} }
-
-    /// Ends everything at once, and tells what was cut.
-    mutating func endAll() -> WorkerReport {
-        var report = WorkerReport()
-        for c in 0..<clients.slotCount where clients.isUsed(c) {
-            if clients[c].phase == .exchange {
-                if clients[c].exchange.wasTunnel { report.cutTunnels += 1 } else { report.cutExchanges += 1 }
-                clients[c].outcome = .drained
-                discardUpstream(c)
-            }
-            if clients[c].phase == .exchange, clients[c].exchange.response == .relaying {
-                cutClient(c)
-            } else {
-                closeClient(c)
-            }
-        }
-        closeAllIdleUpstreams()
-        report.counters = counters
-        return report
-    }
 }

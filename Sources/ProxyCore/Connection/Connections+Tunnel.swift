@@ -1,8 +1,9 @@
-// What moves after a 101? Bytes, both ways, not looked at; each side may end by itself. RFC 9110 §7.8.
+// What moves after a 101? Bytes, both ways, not looked at but for where the frames of a WebSocket begin; each side may end
+// by itself. RFC 9110 §7.8.
 
 extension Connections {
     /// The upstream has switched protocols, and its 101 is on its way out.
-    mutating func openTunnel(_ c: Int32) {
+    mutating func openTunnel(_ c: Int32, isWebSocket: Bool) {
         clients[c].status = 101
         clients[c].answeredAt = now
         countFirstByte(c)
@@ -11,8 +12,17 @@ extension Connections {
         clients[c].canReplay = false
         buffers.reclaim(&clients[c].requestOut)
         counters.openTunnels &+= 1
+        // Where there is no room for it, it is a tunnel like any other.
+        if isWebSocket { clients[c].webSocket = webSockets.insert(WebSocket())?.index ?? -1 }
         // What the client has sent behind its request lies in the input; it was held back until now.
         pumpTunnel(c)
+    }
+
+    /// A tunnel is over.
+    mutating func forgetTunnel(_ c: Int32) {
+        counters.openTunnels &-= 1
+        if clients[c].webSocket >= 0 { webSockets.remove(clients[c].webSocket) }
+        clients[c].webSocket = -1
     }
 
     /// Moves what can be moved both ways.
@@ -41,11 +51,10 @@ extension Connections {
                 break
             }
         }
-        let isOver =
-            clients[c].hasEnded && upstreams[u].hasEnded && clients[c].requestOut.isEmpty
-            && clients[c].responseOut.isEmpty
-        if isOver {
-            clients[c].outcome = .tunnelClosed
+        if isTunnelOver(c, u) {
+            clients[c].outcome = clients[c].isDismissed ? .drained : .tunnelClosed
+            // Whoever has answered, or was not listened to any more, is waited for as after a last answer.
+            if clients[c].isDismissed { clients[c].hasEnded = false }
             return perform(clients[c].exchange.responseBodyEnded(), c)
         }
         rest(c)
@@ -65,11 +74,16 @@ extension Connections {
             }
             if clients[c].hasEnded { upstreams[u].socket.shutdownSending() }
         }
+        if clients[c].isDismissed {
+            sayCloseUp(c)
+            if !clients[c].requestOut.isEmpty { return .moved }
+        }
         if !clients[c].input.isEmpty {
             // Whole buffers change hands; the input's memory is given back with the bytes.
             buffers.reclaim(&clients[c].requestOut)
             swap(&clients[c].input, &clients[c].requestOut)
             clients[c].requestBody.byteCount &+= UInt64(clients[c].requestOut.count)
+            followUp(c, clients[c].requestOut.count)
             return .moved
         }
         guard clients[c].isReadable, !clients[c].hasEnded else { return .nothing }
@@ -82,6 +96,7 @@ extension Connections {
             clients[c].moved = true
             clients[c].requestBody.byteCount &+= UInt64(n)
             budget &-= n
+            followUp(c, n)
             return .moved
         case .wouldBlock: clients[c].isReadable = false
         case .end:
@@ -109,9 +124,14 @@ extension Connections {
             }
             if upstreams[u].hasEnded { clients[c].socket.shutdownSending() }
         }
+        if clients[c].isDismissed {
+            sayCloseDown(c)
+            if !clients[c].responseOut.isEmpty { return .moved }
+        }
         if !upstreams[u].input.isEmpty {
             buffers.reclaim(&clients[c].responseOut)
             swap(&upstreams[u].input, &clients[c].responseOut)
+            followDown(c, clients[c].responseOut.count)
             return .moved
         }
         guard upstreams[u].isReadable, !upstreams[u].hasEnded else { return .nothing }
@@ -123,6 +143,7 @@ extension Connections {
             if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
             clients[c].moved = true
             budget &-= n
+            followDown(c, n)
             return .moved
         case .wouldBlock: upstreams[u].isReadable = false
         case .end:
@@ -136,8 +157,7 @@ extension Connections {
 
     /// One side broke, so both end.
     private mutating func endTunnel(_ c: Int32) -> Fill {
-        clients[c].outcome = .tunnelClosed
-        perform(clients[c].exchange.failed(.tunnelClosed), c)
+        perform(clients[c].exchange.failed(clients[c].isDismissed ? .drained : .tunnelClosed), c)
         return .gone
     }
 }

@@ -9,6 +9,7 @@
 //     Connections+Tunnel        bytes move both ways after a 101
 //     Connections+Ending        exchanges and connections end
 //     Connections+Departure     an endpoint is gone
+//     Connections+Farewell      we go ourselves
 //     Connections+Shortage      what goes first when there is not enough
 //     Connections+Telemetry     what is counted, and told
 
@@ -25,6 +26,8 @@ public struct Connections: ~Copyable {
 
     let clients: Slab<ClientConnection>
     let upstreams: Slab<UpstreamConnection>
+    /// Where frames begin in the tunnels that are WebSockets.
+    let webSockets: Slab<WebSocket>
     var clientTimers: TimerWheel
     var upstreamTimers: TimerWheel
     var buffers: BufferPool
@@ -57,6 +60,10 @@ public struct Connections: ~Copyable {
     var reportedOpen = 0
     /// Whether every answer ends its connection, because we are leaving.
     var isDraining = false
+    /// Whether there is a deadline for that.
+    var isInHurry = false
+    /// What was cut because we left.
+    var cut = (exchanges: 0, tunnels: 0)
     var log: AccessLog
     /// What was counted so far.
     public internal(set) var counters = Counters()
@@ -78,6 +85,7 @@ public struct Connections: ~Copyable {
         poller = try Poller()
         clients = Slab(capacity: connectionsMax, vacant: ClientConnection.vacant)
         upstreams = Slab(capacity: connectionsMax, vacant: UpstreamConnection.vacant)
+        webSockets = Slab(capacity: connectionsMax) { WebSocket() }
         clientTimers = TimerWheel(now: now)
         upstreamTimers = TimerWheel(now: now)
         buffers = BufferPool(largeHeadBytes: Self.largeHeadBytes(snapshot.limits))
@@ -103,6 +111,7 @@ public struct Connections: ~Copyable {
     deinit {
         clients.destroy()
         upstreams.destroy()
+        webSockets.destroy()
     }
 
     /// What the largest head needs that limits allow, with room to rewrite it.

@@ -56,18 +56,30 @@ extension Connections {
     /// Closes the client that was silent longest, a newcomer first. Whether there was one.
     mutating func closeOldestIdle() -> Bool { closeOldest(of: newcomers) || closeOldest(of: regulars) }
 
+    /// Closes the client that was silent longest, a newcomer first, because we leave. Whether there was one.
+    mutating func dismissOldestIdle() -> Bool {
+        guard let c = oldestSilent(of: newcomers) ?? oldestSilent(of: regulars) else { return false }
+        leaveIdle(c)
+        clients[c].phase = .lingering
+        closeGently(c)
+        return true
+    }
+
     /// Closes the first of a list that has sent nothing meanwhile.
     private mutating func closeOldest(of list: IdleList) -> Bool {
+        guard let c = oldestSilent(of: list) else { return false }
+        closeClient(c)
+        return true
+    }
+
+    /// The first of a list that has sent nothing meanwhile.
+    private func oldestSilent(of list: IdleList) -> Int32? {
         var c = list.oldest
         // Those that are just sending something are passed by; more than a few of them is no shortage of idle ones.
         for _ in 0..<8 where c >= 0 {
-            let next = clients[c].nextIdle
-            if clients[c].input.isEmpty, !clients[c].socket.hasUnreadBytes() {
-                closeClient(c)
-                return true
-            }
-            c = next
+            if clients[c].input.isEmpty, !clients[c].socket.hasUnreadBytes() { return c }
+            c = clients[c].nextIdle
         }
-        return false
+        return nil
     }
 }

@@ -51,8 +51,12 @@ public struct ListenerSpec: Sendable, Hashable {
 public struct DrainSpec: Sendable, Hashable {
     /// How long the process goes on accepting after it was told to stop.
     public var delay: Duration
-    /// How long what is in flight may take after that.
+    /// How long what is in flight may take after that. ``withoutDeadline`` has no end of its own.
     public var timeout: Duration
+
+    /// Leaving that takes as long as its connections do: nothing is closed before its own time, until a second spec sets
+    /// a deadline. For a process that has handed its listeners over.
+    public static let withoutDeadline = DrainSpec(delay: .zero, timeout: .seconds(Int64.max))
 
     /// The times of the contract: no delay, 30 seconds.
     public init(delay: Duration = .zero, timeout: Duration = .seconds(30)) {

@@ -96,9 +96,8 @@ public struct Worker: ~Copyable {
             case .report(let reply, let worker): reply.answer(connections.telemetry(), from: worker)
             case .ping(let heartbeat): heartbeat.beat(connections.now)
             case .drain(let spec):
-                guard drain == nil else { continue }
-                drain = Drain(spec, now: connections.now)
-                connections.beginDraining()
+                drain = Drain(spec, now: connections.now, after: drain)
+                connections.beginDraining(inHurry: drain?.deadline != .never)
             }
         }
     }

@@ -126,10 +126,6 @@ private func listeners(_ listeners: String) -> String {
             (top("tracing: {}"), "f:1:12: tracing", ""),
             (top("handoff: {}"), "f:1:12: handoff", ", or write { socket: \"\" }"),
             (top("log: { format: \"text\" }"), "f:1:18: log.format", ", or write \"json\""),
-            (service("endpoints: [\"10.0.0.1:80\"], health: {}"), "f:1:58: services.api.health", ""),
-            (service("endpoints: [\"10.0.0.1:80\"], identity: {}"), "f:1:60: services.api.identity", ""),
-            (service("endpoints: [\"10.0.0.1:80\"], outlier: {}"), "f:1:59: services.api.outlier", ""),
-            (service("endpoints: [\"10.0.0.1:80\"], retry: {}"), "f:1:57: services.api.retry", ""),
             (
                 routes("{ host: \"*\", service: \"api\", middlewares: [ { basicAuth: {} } ] }"),
                 "f:1:55: routes[0].middlewares", ", or write []"
@@ -139,11 +135,6 @@ private func listeners(_ listeners: String) -> String {
         for (text, place, inert) in later {
             #expect(problems(text) == ["\(place): not supported yet; leave it out\(inert)"], "\(text)")
         }
-        #expect(
-            problems(service("endpoints: [\"10.0.0.1:80\"], balance: \"roundRobin\", prefer: \"zone\"")) == [
-                "f:1:59: services.api.balance: \"roundRobin\" is not supported yet; \"leastRequest\"",
-                "f:1:81: services.api.prefer: \"zone\" is not supported yet; \"none\"",
-            ])
         // Keys inside are known already.
         #expect(
             problems(listeners("{ address: \"[::]:443\", tls: { clientCa: 1 } }")) == [
@@ -155,7 +146,6 @@ private func listeners(_ listeners: String) -> String {
             top(
                 "originLockdown: false, trustedProxies: [], discovery: {}, handoff: { socket: \"\", confirm: \"10s\" }"),
             top("log: { format: \"json\" }"),
-            service("endpoints: [\"10.0.0.1:80\"], prefer: \"none\", balance: \"leastRequest\""),
             routes("{ host: \"*\", service: \"api\", middlewares: [] }"),
         ]
         for text in inert { #expect(problems(text) == [], "\(text)") }
@@ -178,13 +168,14 @@ private func listeners(_ listeners: String) -> String {
               services: {
                 api: { kubernetes: { namespace: "n", service: "api", port: "http" }, dns: { name: "api", port: 8000 },
                        prefer: "none", balance: "leastRequest",
-                       health: { path: "/", interval: "5s", timeout: "2s", healthyAfter: 2, unhealthyAfter: 3,
+                       slowStart: "10s", maxConcurrent: 0, queue: 128, queueTimeout: "5s",
+                       health: { path: "/", host: "a.b", interval: "5s", timeout: "2s", healthyAfter: 2, unhealthyAfter: 3,
                                  expectStatus: "200-299" },
                        identity: { header: "X-Service", value: "api" },
                        outlier: { consecutiveFailures: 3, ejectFor: "10s", maxEjectedPercent: 50 },
                        retry: { attempts: 2, budgetPercent: 20 },
-                       timeouts: { connect: "1s", response: "95s", idle: "60s" } },
-                old: { endpoints: [ "127.0.0.1:8001" ] } },
+                       timeouts: { connect: "1s", response: "95s", idle: "60s", try: "0s" } },
+                old: { endpoints: [ "127.0.0.1:8001", { address: "127.0.0.1:8002", weight: 3 } ] } },
               routes: [
                 { host: "a.b", service: "api", middlewares: [ { basicAuth: { usersFile: "/u" } } ] },
                 { host: "*.b", path: "/s/", paths: "asis", services: [ { name: "old", weight: 90 }, { name: "api" } ] },
@@ -197,9 +188,7 @@ private func listeners(_ listeners: String) -> String {
               tracing: { endpoint: "https://t/v1/traces", tokenFile: "f", sample: 0.01 } }
             """
         let later = [
-            "listeners[1].tls", "trustedProxies", "services.api.health", "services.api.identity",
-            "services.api.outlier", "services.api.retry",
-            "routes[0].middlewares", "handoff", "tracing",
+            "listeners[1].tls", "trustedProxies", "routes[0].middlewares", "handoff", "tracing",
         ]
         guard case .failure(let found) = SettingsReader.read(Array(text.utf8), file: "f") else {
             Issue.record("what comes later was not refused")
@@ -262,7 +251,7 @@ private func listeners(_ listeners: String) -> String {
                 service("endpoints: [\"1.2.3.4:80\"], timeouts: { connect: \"1.5s\", respons: 1 }"),
                 [
                     "f:1:70: services.api.timeouts.connect: \"1.5s\" is not a duration; \(Self.duration), from 1ms to 168h",
-                    "f:1:78: services.api.timeouts.respons: unknown key, did you mean `response`?; known here: connect, response, idle",
+                    "f:1:78: services.api.timeouts.respons: unknown key, did you mean `response`?; known here: connect, response, idle, try",
                 ]
             ),
             (
