@@ -68,7 +68,7 @@ struct HouseTests {
                 "Synchronization",
             ],
         ]
-        let shared = ["ConnectionCap.swift", "Mailbox.swift", "TelemetryReply.swift", "Heartbeat.swift"]
+        let shared = ["ConnectionCap.swift", "Mailbox.swift", "Outbox.swift", "TelemetryReply.swift", "Heartbeat.swift"]
         var faults: [String] = []
         for file in tree.swift(below: "Sources") {
             let allowed: Set<String>

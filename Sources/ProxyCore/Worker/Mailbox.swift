@@ -1,6 +1,6 @@
 // How does another thread reach a worker? By leaving mail and waking it; the worker reads at the top of a turn. What
-// workers answer comes back in a `TelemetryReply` or a `Heartbeat`; but for the connection cap, threads of ProxyCore share
-// nothing else.
+// workers answer comes back in a `TelemetryReply` or a `Heartbeat`, what they have to say unasked in the `Outbox`; but for
+// the connection cap, threads of ProxyCore share nothing else.
 
 import Synchronization
 
