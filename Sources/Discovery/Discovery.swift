@@ -2,9 +2,10 @@
 // run, gives what they say to the reconciler, tells what has changed, and keeps it for the next start. It decides
 // nothing itself.
 //
-//     KubernetesSource ─┐ Testimony                    ┌─► changed: to the workers
-//     DNSSource ────────┼───────────► Reconciler ──────┼─► note: to the log
-//     last known good ──┘                              └─► StateKeeper: to the disk
+//     KubernetesSource ─┐ Testimony                usable
+//     DNSSource ────────┼───────────► Reconciler ──────────► Caretaker ──┬─► changed: to the workers
+//     last known good ──┘                 │             ▲ ▲              └─► note: to the log
+//                     StateKeeper ◄───────┘      Prober ┘ └ Sightings of the workers
 
 import ProxyCore
 
@@ -15,12 +16,16 @@ public final class Discovery {
     static let keepingTakes = Instant.Span.milliseconds(500)
 
     private var settings: DiscoverySettings
-    private var services: [ServiceSpec]
+    private(set) var services: [ServiceSpec]
     private let makers: SourceMakers
     private let changed: @ControlThread ([EndpointsChange]) -> Void
     private let note: @ControlThread (Notice) -> Void
 
-    private var reconciler: Reconciler
+    private(set) var reconciler: Reconciler
+    var caretaker: Caretaker
+    private(set) lazy var prober = Prober(
+        version: version, changed: { [weak self] in self?.probed($0) }, ghost: { [weak self] in self?.probeMet($0) })
+    private let version: String
     private var kubernetes: Running?
     private var dns: Running?
     private var keeper: StateKeeper?
@@ -44,8 +49,9 @@ public final class Discovery {
     /// Discovery of `services`. Reads what an earlier process knew from the state directory, which blocks for as long as
     /// the disk takes, and asks nobody before ``run()``. `changed` hears which services are answered by others from then
     /// on, `note` what is worth a line in the log; both are called within the turn in which it was heard.
+    /// `place` is where this process runs, `version` what probes say of it.
     public init(
-        settings: DiscoverySettings, services: [ServiceSpec],
+        settings: DiscoverySettings, services: [ServiceSpec], place: Place = Place(), version: String = "0",
         changed: @escaping @ControlThread ([EndpointsChange]) -> Void,
         note: @escaping @ControlThread (Notice) -> Void, makers: SourceMakers = .real
     ) {
@@ -55,9 +61,18 @@ public final class Discovery {
         self.changed = changed
         self.note = note
         let kept = settings.stateDirectory.flatMap { Self.read($0, note: note) }
+        self.version = version
+        let now = Clock.now()
         reconciler = Reconciler(
-            services: services, staleAfter: settings.staleAfter, kept: kept, now: Clock.now(),
+            services: services, staleAfter: settings.staleAfter, kept: kept, place: place, now: now,
             wallMicroseconds: Clock.wallMicroseconds())
+        caretaker = Caretaker(services)
+        var turn = Caretaker.Turn()
+        for service in services {
+            let endpoints = reconciler.endpoints(of: service.name)
+            caretaker.take(
+                EndpointsChange(service: service.name, endpoints: endpoints), known: [], now: now, &turn)
+        }
     }
 
     private static func read(_ directory: String, note: @ControlThread (Notice) -> Void) -> KeptState? {
@@ -76,9 +91,9 @@ public final class Discovery {
 
     // MARK: What is known
 
-    /// Who can answer for `service` now; before any answer of the network, its configured addresses or the last known
-    /// good ones.
-    public func endpoints(of service: String) -> [Endpoint] { reconciler.endpoints(of: service) }
+    /// Who can answer for `service` now, those that are held back marked; before any answer of the network, its configured
+    /// addresses or the last known good ones.
+    public func endpoints(of service: String) -> [Endpoint] { caretaker.endpoints(of: service) }
 
     /// Whether something is known of each service.
     public var hasFirstAnswer: Bool { reconciler.hasFirstAnswer }
@@ -88,7 +103,12 @@ public final class Discovery {
 
     /// Waits until something is known of each service; false where `deadline` or the end of the task comes first.
     public func firstAnswer(until deadline: Instant = .never) async -> Bool {
-        while !hasFirstAnswer {
+        await wait(until: deadline) { hasFirstAnswer }
+    }
+
+    /// Waits until `condition` holds, which is asked again whenever something was told.
+    func wait(until deadline: Instant, _ condition: @ControlThread () -> Bool) async -> Bool {
+        while !condition() {
             if Task.isCancelled || Clock.now() >= deadline { return false }
             let nap = ControlThread.spawn { _ = await ControlThread.sleep(until: deadline) }
             naps.append(nap)
@@ -96,6 +116,12 @@ public final class Discovery {
             naps.removeAll { $0 == nap }
         }
         return true
+    }
+
+    /// Has all who wait look again.
+    func endNaps() {
+        for nap in naps { nap.cancel() }
+        naps = []
     }
 
     private static func value(of task: Task<Void, Never>) async {
@@ -108,12 +134,12 @@ public final class Discovery {
 
     /// Everything that is known, for people.
     public var view: [ServiceView] {
-        reconciler.view(now: Clock.now(), wallMicroseconds: Clock.wallMicroseconds())
+        reconciler.view(now: Clock.now(), wallMicroseconds: Clock.wallMicroseconds()).map(withCare)
     }
 
     /// Everything that is known of `service`; nil where there is no such service.
     public func view(of service: String) -> ServiceView? {
-        reconciler.view(of: service, now: Clock.now(), wallMicroseconds: Clock.wallMicroseconds())
+        reconciler.view(of: service, now: Clock.now(), wallMicroseconds: Clock.wallMicroseconds()).map(withCare)
     }
 
     /// About how many addresses of each service witnesses disagree now.
@@ -151,12 +177,14 @@ public final class Discovery {
         isRunning = true
         startKeeper()
         startSources(anew: false)
+        for service in services { probeEndpoints(of: service) }
+        let probing = ControlThread.spawn { [prober] in await prober.run() }
         setAlarm()
         while await ControlThread.sleep(until: .never) != .cancelled {}
         isRunning = false
         alarm?.task.cancel()
         alarm = nil
-        let tasks = [kubernetes?.task, dns?.task].compactMap { $0 }
+        let tasks = [kubernetes?.task, dns?.task, probing].compactMap { $0 }
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
         kubernetes?.task = nil
@@ -177,8 +205,10 @@ public final class Discovery {
         let before = settings
         settings = next
         self.services = services
+        let now = Clock.now()
         let turn = reconciler.update(
-            services, staleAfter: next.staleAfter, now: Clock.now(), wallMicroseconds: Clock.wallMicroseconds())
+            services, staleAfter: next.staleAfter, now: now, wallMicroseconds: Clock.wallMicroseconds())
+        let care = caretaker.update(services, now: now)
         if isRunning {
             if next.stateDirectory != before.stateDirectory {
                 keeper?.end()
@@ -187,7 +217,8 @@ public final class Discovery {
             let isOtherCluster = next.cluster != before.cluster
             startSources(anew: isOtherCluster || next.dnsServers != before.dnsServers, isOtherCluster: isOtherCluster)
         }
-        tell(turn)
+        prober.update(services.flatMap(probeTargets))
+        tell(turn, care)
     }
 
     /// Starts the witnesses that are needed and not there, ends those that are not needed any more, and tells the others
@@ -233,23 +264,35 @@ public final class Discovery {
             reconciler.hear(testimony, now: Clock.now(), wallMicroseconds: Clock.wallMicroseconds()))
     }
 
-    private func tell(_ turn: Reconciler.Turn) {
+    private func tell(_ turn: Reconciler.Turn, _ care: Caretaker.Turn = Caretaker.Turn()) {
         for notice in turn.notices { note(notice) }
-        if !turn.changes.isEmpty { changed(turn.changes) }
-        if turn.isWorthKeeping, keeper != nil, keepingDue == nil { keepingDue = Clock.now() + Self.keepingTakes }
-        if hasFirstAnswer, !naps.isEmpty {
-            for nap in naps { nap.cancel() }
-            naps = []
+        var care = care
+        let now = Clock.now()
+        for change in turn.changes {
+            caretaker.take(change, known: reconciler.known(of: change.service), now: now, &care)
         }
+        for change in turn.changes {
+            guard let spec = services.first(where: { $0.name == change.service }) else { continue }
+            probeEndpoints(of: spec)
+        }
+        tell(care)
+        if turn.isWorthKeeping, keeper != nil, keepingDue == nil { keepingDue = Clock.now() + Self.keepingTakes }
+        endNaps()
         setAlarm()
+    }
+
+    /// Tells what care has changed.
+    func tell(_ care: Caretaker.Turn) {
+        for event in care.events { note(notice(of: event)) }
+        if !care.changes.isEmpty { changed(care.changes) }
     }
 
     // MARK: Time
 
     /// Has somebody wake up for the next deadline. One that is set too early only looks and sets the next.
-    private func setAlarm() {
+    func setAlarm() {
         guard isRunning else { return }
-        let next = min(reconciler.nextDeadline, keepingDue ?? .never)
+        let next = min(reconciler.nextDeadline, caretaker.nextDeadline, keepingDue ?? .never)
         if let alarm, alarm.at <= next { return }
         alarm?.task.cancel()
         alarm = nil
@@ -267,7 +310,8 @@ public final class Discovery {
         alarm = nil
         let now = Clock.now()
         if let due = keepingDue, due <= now { keepNow() }
-        tell(reconciler.advance(now: now, wallMicroseconds: Clock.wallMicroseconds()))
+        let care = caretaker.advance(now: now)
+        tell(reconciler.advance(now: now, wallMicroseconds: Clock.wallMicroseconds()), care)
     }
 
     // MARK: Keeping

@@ -151,6 +151,28 @@ public final class Prober {
         return due
     }
 
+    /// A request was answered by somebody else there: the endpoint counts as a ghost until a probe shows otherwise, which
+    /// is asked soon. For endpoints whose probes see an identity; what is known is not told a second time.
+    public func requestMetGhost(_ seen: String, _ service: String, _ id: EndpointID) {
+        guard let slot = slots[service]?[id], var record = records[Int(slot)], !record.state.isGhost else { return }
+        let now = Clock.now()
+        let target = record.target
+        let changed = record.state.record(.failed(.ghost(seen)), latency: nil, spec: target.health, now: now)
+        records[Int(slot)] = record
+        if record.probe == nil {
+            schedule.plan(slot, at: now + Instant.Span(target.health.fastInterval), isDown: true)
+        }
+        if changed { tellSoon(News(slot: slot, serial: record.serial, change: change(of: record, reason: seen))) }
+        pump()
+    }
+
+    private func change(of record: Record, reason: String) -> HealthChange {
+        HealthChange(
+            service: record.target.service, id: record.target.id, address: record.target.address,
+            health: record.state.health, isGhost: record.state.isGhost, reason: reason,
+            latency: record.state.lastLatency)
+    }
+
     // MARK: What is known
 
     /// What is known of one endpoint; nil where it is not probed.
@@ -245,9 +267,7 @@ public final class Prober {
             let latency = finding.isAnswer ? Duration.nanoseconds((now - begin).nanoseconds) : nil
             let target = record.target
             if record.state.record(finding, latency: latency, spec: target.health, now: now) {
-                item.change = HealthChange(
-                    service: target.service, id: target.id, address: target.address, health: record.state.health,
-                    isGhost: record.state.isGhost, reason: finding.text, latency: record.state.lastLatency)
+                item.change = change(of: record, reason: finding.text)
             }
             if case .failed(.ghost(let seen)) = finding {
                 item.ghost = GhostFinding(

@@ -35,14 +35,18 @@ public struct Reconciler: Sendable {
     /// Services of which nothing is known yet.
     private var unanswered: Set<String> = []
     private var now: Instant
+    /// Where this process runs.
+    private var place: Place
     /// The usable endpoints of services that were weighed in this turn, as they were before.
     private var former: [Int: [Endpoint]] = [:]
 
-    /// Nothing was heard yet about `services`, except what `kept` says.
+    /// Nothing was heard yet about `services`, except what `kept` says. `place` is where near endpoints are.
     public init(
-        services: [ServiceSpec], staleAfter: Duration, kept: KeptState? = nil, now: Instant, wallMicroseconds: Int64
+        services: [ServiceSpec], staleAfter: Duration, kept: KeptState? = nil, place: Place = Place(), now: Instant,
+        wallMicroseconds: Int64
     ) {
         self.now = now
+        self.place = place
         contact = Contact(start: now, staleAfter: staleAfter)
         records = services.map(ServiceRecord.init)
         for (position, spec) in services.enumerated() { index[spec.name] = position }
@@ -175,6 +179,16 @@ public struct Reconciler: Sendable {
     /// Who can answer for `service` now.
     public func endpoints(of service: String) -> [Endpoint] { index[service].map { records[$0].usable } ?? [] }
 
+    /// Every identity that a witness names for `service`, usable or not.
+    func known(of service: String) -> Set<EndpointID> {
+        index[service].map { Set(records[$0].known.lazy.map(\.id)) } ?? []
+    }
+
+    /// The name of the pod that is the endpoint `id` of `service`.
+    func pod(of service: String, _ id: EndpointID) -> String? {
+        index[service].flatMap { records[$0].known.first { $0.id == id }?.endpoint.pod }
+    }
+
     /// Services of which nothing is known yet, each with what is missing; empty once discovery has its first answer.
     public var missing: [String] {
         unanswered.sorted().map { name in
@@ -251,6 +265,7 @@ public struct Reconciler: Sendable {
                 service.endpoints, clusterAddresses: service.clusterAddresses, disbelieved: service.disbelieved,
                 asOfMicroseconds: service.asOfMicroseconds)
         }
+        for service in kept.services { _ = place.learn(from: service.endpoints) }
         for owner in kept.owners { book.remember(owner.claims, on: owner.ip, sharedBy: owner.sharedBy) }
         populated = records.count { $0.isPopulated }
     }
@@ -298,6 +313,10 @@ public struct Reconciler: Sendable {
             guard let position = index[name], records[position].spec.kubernetes != nil else { continue }
             let problem = update.problems[name]
             note(problem, of: position, &turn)
+            if place.learn(from: slices) {
+                // Whoever prefers this zone prefers somebody now.
+                touched.formUnion(records.indices.filter { records[$0].spec.care.prefer == .zone })
+            }
             let was = records[position].isPopulated
             records[position].take(slices: slices, problem: problem, book: book, now: now)
             populated += (records[position].isPopulated ? 1 : 0) - (was ? 1 : 0)
@@ -336,7 +355,7 @@ public struct Reconciler: Sendable {
 
     private mutating func weigh(_ position: Int, _ turn: inout Turn, _ wall: Int64) {
         let before = records[position].usable
-        if records[position].weigh(book, contact, now: now, wallMicroseconds: wall), former[position] == nil {
+        if records[position].weigh(book, contact, place, now: now, wallMicroseconds: wall), former[position] == nil {
             former[position] = before
         }
         turn.notices += records[position].takings()

@@ -182,7 +182,9 @@ struct ServiceRecord: Sendable {
     // MARK: What follows
 
     /// Weighs what is known; whether the usable endpoints have changed.
-    mutating func weigh(_ book: AddressBook, _ contact: Contact, now: Instant, wallMicroseconds: Int64) -> Bool {
+    mutating func weigh(
+        _ book: AddressBook, _ contact: Contact, _ place: Place, now: Instant, wallMicroseconds: Int64
+    ) -> Bool {
         let former = known
         let formerIndex = Dictionary(
             former.enumerated().map { (Identity($1.endpoint), $0) }, uniquingKeysWith: { first, _ in first })
@@ -212,10 +214,25 @@ struct ServiceRecord: Sendable {
                 before?.verdict == known[index].verdict
                 ? before?.sinceMicroseconds ?? wallMicroseconds : wallMicroseconds
         }
-        let next = known.lazy.filter(\.verdict.isUsable).map { Endpoint(id: $0.id, address: $0.endpoint.address) }
-        guard !next.elementsEqual(usable) else { return false }
-        usable = Array(next)
+        let next = serve(place)
+        guard next != usable else { return false }
+        usable = next
         return true
+    }
+
+    /// Who is usable, with weight and nearness.
+    private func serve(_ place: Place) -> [Endpoint] {
+        let weights = spec.care.weights
+        var endpoints: [Endpoint] = []
+        for item in known where item.verdict.isUsable {
+            var endpoint = Endpoint(id: item.id, address: item.endpoint.address)
+            if !weights.isEmpty { endpoint.traits.weight = weights[item.endpoint.address] ?? 1 }
+            endpoints.append(endpoint)
+        }
+        guard spec.care.prefer != .anywhere else { return endpoints }
+        let near = place.near(spec.care.prefer, among: known.filter(\.verdict.isUsable).map(\.endpoint))
+        if let near { for index in endpoints.indices { endpoints[index].traits.isNear = near[index] } }
+        return endpoints
     }
 
     /// Whether DNS is believed, if it has told anything.

@@ -17,6 +17,8 @@ public struct ServiceView: Sendable, Equatable {
     public var endpoints: [EndpointView]
     /// Addresses about which witnesses disagree now.
     public var disagreements: [DisagreementView]
+    /// Whether probes and ejections are not listened to, because they leave too few.
+    public var isPanic = false
 }
 
 /// All that discovery knows of one endpoint.
@@ -45,11 +47,27 @@ public struct EndpointView: Sendable, Equatable {
     public var verdict: Verdict
     /// Since when that is so, in microseconds since 1970.
     public var sinceMicroseconds: Int64
+    /// What probes say of it.
+    public var health = EndpointHealth.unknown
+    /// What the latest probe found, for people; nil where none has.
+    public var finding: String?
+    /// Why it is ejected: what requests, or a probe that met somebody else, saw; nil: it is not.
+    public var ejected: String?
+    /// How often it was ejected.
+    public var ejections = 0
+    /// Whether it gets no new requests though witnesses call it usable.
+    public var isHeldBack = false
 
     /// Whether requests may go there.
-    public var isUsable: Bool { verdict.isUsable }
-    /// ``verdict`` in words.
-    public var reason: String { verdict.words }
+    public var isUsable: Bool { verdict.isUsable && !isHeldBack }
+
+    /// Why it is used, or not, in words.
+    public var reason: String {
+        guard verdict.isUsable else { return verdict.words }
+        if isHeldBack { return ejected ?? "probes: \(finding ?? "down")" }
+        if ejected == nil, health != .down { return verdict.words }
+        return "\(ejected ?? "probes: \(finding ?? "down")"), but too few others are left"
+    }
 }
 
 /// An address about which a witness says something else than the one that is believed.

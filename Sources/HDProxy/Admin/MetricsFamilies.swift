@@ -142,6 +142,20 @@ struct MetricsFamily: Sendable {
                 }
             }
         },
+        MetricsFamily(
+            .counter, "hdproxy_endpoint_ejections_total", "How often endpoints were let alone: failures, ghost."
+        ) { figures, text in
+            for item in figures.discovery.ejections {
+                text.sample(["service": item.service, "reason": item.reason], item.count)
+            }
+        },
+        MetricsFamily(
+            .counter, "hdproxy_identity_mismatch_total", "Answers that did not come from the service that was asked."
+        ) { figures, text in
+            for item in figures.discovery.mismatches {
+                text.sample(["service": item.service, "endpoint": item.address.description], item.count)
+            }
+        },
     ]
 
     private static let discovery = [

@@ -61,4 +61,8 @@ struct DiscoveryMetrics: Sendable {
     var sources: [SourceStatus] = []
     /// How often what is known could not be written to the state directory.
     var keepingFailures = 0
+    /// How often endpoints of a service were ejected, by reason.
+    var ejections: [(service: String, reason: String, count: Int)] = []
+    /// How often somebody else answered at an address of a service.
+    var mismatches: [(service: String, address: NetworkAddress, count: Int)] = []
 }

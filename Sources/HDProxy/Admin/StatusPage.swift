@@ -77,7 +77,9 @@ struct StatusPage {
     }
 
     private var hasAlarms: Bool {
-        report.services.contains { !$0.disagreements.isEmpty || $0.problem != nil || $0.usableCount == 0 }
+        report.services.contains {
+            !$0.disagreements.isEmpty || $0.problem != nil || $0.usableCount == 0 || $0.panic || !$0.ghosts.isEmpty
+        }
     }
 
     private mutating func writeHeader() {
@@ -102,6 +104,17 @@ struct StatusPage {
             if let problem = service.problem { cards.append(("bad", "Problem with \(service.name)", problem)) }
             if service.usableCount == 0 {
                 cards.append(("bad", "\(service.name) has no usable endpoint", "Every request for it is answered 503."))
+            }
+            if service.panic {
+                cards.append(
+                    (
+                        "warn", "\(service.name) is in panic mode",
+                        "Probes and ejections leave too few endpoints, so all but ghosts are used."
+                    ))
+            }
+            for ghost in service.ghosts {
+                cards.append(
+                    ("bad", "Somebody else answers for \(service.name)", "\(ghost.address), \(ghost.ejected ?? "")"))
             }
             for disagreement in service.disagreements {
                 let since = "\(disagreement.witness) says so \(Age.lasting(disagreement.since, now: report.time))"

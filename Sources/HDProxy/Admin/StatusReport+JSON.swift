@@ -86,6 +86,7 @@ extension ServiceReport {
             $0.member("source", source)
             $0.member("stale", stale)
             $0.member("problem", problem)
+            $0.member("panic", panic)
             $0.member("endpoints", endpoints) { $1.write(into: &$0) }
             $0.member("disagreements", disagreements) { text, disagreement in
                 text.object {

@@ -112,8 +112,13 @@ struct ServiceReport: Decodable, Equatable, Sendable {
     /// Where witnesses contradict each other.
     var disagreements: [DisagreementReport] = []
 
+    /// Whether probes and ejections are not listened to, because they would leave too few endpoints.
+    var panic = false
+
     /// Endpoints that get requests.
     var usableCount: Int { endpoints.count(where: \.usable) }
+    /// Endpoints at whose address somebody else answers.
+    var ghosts: [EndpointReport] { endpoints.filter { !$0.usable && $0.ejected?.hasPrefix("ghost") == true } }
 }
 
 /// An endpoint.
@@ -147,7 +152,7 @@ struct EndpointReport: Decodable, Equatable, Sendable {
     var inFlight = 0
     /// The reason as it is shown, with how long it has been so before `now`: an ejection says more than the rest.
     func why(now: String) -> String {
-        let text = ejected.map { "ejected: \($0)" } ?? reason
+        let text = usable ? reason : ejected.map { "ejected: \($0)" } ?? reason
         return since.map { "\(text) (\(Age.text(of: $0, now: now)))" } ?? text
     }
     /// How long it takes to answer, as a moving average; nil: it has not answered yet.

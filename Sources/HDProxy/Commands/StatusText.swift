@@ -66,6 +66,16 @@ struct StatusText {
                         + "\(TerminalText.line(disagreement.text)) (\(disagreement.witness), "
                         + "\(Age.lasting(disagreement.since, now: report.time)))")
             }
+            if service.panic {
+                lines.append(
+                    styled(" PANIC ", .alarm) + " \(styled(service.name, .bold)): probes and ejections leave too few "
+                        + "endpoints, so all but ghosts are used")
+            }
+            for ghost in service.ghosts {
+                lines.append(
+                    styled(" GHOST ", .alarm) + " \(styled(service.name, .bold)): "
+                        + TerminalText.line("\(ghost.address) is somebody else's (\(ghost.ejected ?? ""))"))
+            }
             if let problem = service.problem {
                 lines.append(
                     styled(" PROBLEM ", .alarm) + " \(styled(service.name, .bold)): \(TerminalText.line(problem))")

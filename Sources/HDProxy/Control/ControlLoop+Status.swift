@@ -61,6 +61,8 @@ extension ControlLoop: AdminState {
         var known = DiscoveryMetrics()
         known.sources = discovery.sources
         known.keepingFailures = discovery.keepingFailures
+        known.ejections = discovery.ejectionCounts
+        known.mismatches = discovery.mismatchCounts
         known.services = discovery.view.map { view in
             DiscoveryMetrics.Service(
                 name: view.name, disagreements: counts[view.name] ?? 0,
@@ -158,6 +160,7 @@ extension ServiceReport {
         source = view.truth == .none ? nil : view.truth.rawValue
         stale = isStale
         problem = view.problem
+        panic = view.isPanic
         endpoints = view.endpoints.map { EndpointReport($0, live.endpoint(view.name, $0.id)) }
         disagreements = view.disagreements.map {
             DisagreementReport(
@@ -172,9 +175,20 @@ extension EndpointReport {
         self.init(
             address: view.address.description, id: view.uid ?? view.id.description, pod: view.pod, node: view.node,
             zone: view.zone, sources: view.sources, ready: view.ready, serving: view.serving,
-            terminating: view.terminating, usable: view.isUsable, reason: view.reason,
+            terminating: view.terminating, health: EndpointReport.Health(view.health), ejected: view.ejected,
+            ejections: view.ejections, usable: view.isUsable, reason: view.reason,
             since: CivilTime.timestamp(wallMicroseconds: view.sinceMicroseconds), inFlight: live?.inFlight ?? 0,
             latencyMs: live?.latencyNanoseconds.map { Double($0 / 10_000) / 100 })
+    }
+}
+
+extension EndpointReport.Health {
+    fileprivate init(_ health: EndpointHealth) {
+        switch health {
+        case .up: self = .up
+        case .down: self = .down
+        case .unknown: self = .unknown
+        }
     }
 }
 

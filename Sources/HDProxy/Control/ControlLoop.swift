@@ -95,7 +95,8 @@ final class ControlLoop {
         let workers = try WorkerPool(count: settings.workers > 0 ? settings.workers : usableProcessors())
         held = try Listening.bind(settings.listeners, workers: workers.count)
         let discovery = Discovery(
-            settings: settings.discovery, services: settings.serviceSpecs,
+            settings: settings.discovery, services: settings.serviceSpecs, place: .ofThisProcess,
+            version: hdproxyVersion,
             changed: { workers.change($0) }, note: { log.write($0) })
         try workers.start(settings.snapshot(generation: 1) { discovery.endpoints(of: $0) }, log: writer)
         self.source = source
@@ -128,6 +129,7 @@ final class ControlLoop {
         ControlThread.spawn { [self] in await discovery.run() }
         ControlThread.spawn { [self] in wasDiscovered = await discovery.firstAnswer() }
         ControlThread.spawn { [self] in await followTurns() }
+        ControlThread.spawn { [self] in await followSightings() }
         guard startAdmin() else { return 1 }
         ControlThread.spawn { [self] in await serveOnceDiscovered() }
         // The file may have changed since it was read, before anybody watched it.
@@ -168,6 +170,7 @@ final class ControlLoop {
     /// go to it until then.
     private func serveOnceDiscovered() async {
         _ = await discovery.firstAnswer(until: Clock.now() + Self.patience)
+        _ = await discovery.firstHealth()
         guard phase == .starting, let opened = held else { return }
         do throws(SystemError) {
             try Listening.listen(opened)
@@ -248,6 +251,13 @@ final class ControlLoop {
         while await ControlThread.sleep(for: .seconds(1)) == .timedOut { workers.ping() }
     }
 
+    /// Hands on what workers have seen of endpoints.
+    private func followSightings() async {
+        while await ControlThread.readable(workers.outbox.wake.number) == .ready {
+            discovery.take(workers.outbox.take())
+        }
+    }
+
     private func followFile() async {
         guard watch != nil else { return }
         while await ControlThread.readable(watch?.number ?? -1) == .ready {
@@ -288,5 +298,19 @@ final class ControlLoop {
                 "cut_requests": .count(report.cutExchanges), "cut_tunnels": .count(report.cutTunnels),
             ])
         finish(report.cutExchanges > 0 ? 1 : 0)
+    }
+}
+
+extension Place {
+    /// Where this process runs, as whoever started it says: `NODE_NAME` and `ZONE` of the environment.
+    fileprivate static var ofThisProcess: Place {
+        Place(node: environment("NODE_NAME"), zone: environment("ZONE"))
+    }
+
+    private static func environment(_ name: String) -> String? {
+        // Safety: the text is copied at once, and nothing in this process changes the environment.
+        guard let text = unsafe getenv(name) else { return nil }
+        let value = unsafe String(cString: text)
+        return value.isEmpty ? nil : value
     }
 }

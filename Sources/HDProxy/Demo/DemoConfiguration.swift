@@ -23,7 +23,12 @@ let demoConfiguration = #"""
 
       services: {
         // Three of a kind: of two random ones the less busy gets the next request.
-        api: { endpoints: ["127.0.0.1:18001", "127.0.0.1:18002", "127.0.0.1:18003"] },
+        api: {
+          endpoints: ["127.0.0.1:18001", "127.0.0.1:18002", "127.0.0.1:18003"],
+          // Asked every five seconds, and each answer says whose it is.
+          health: { path: "/" },
+          identity: { header: "X-Service", value: "honeydue-api" },
+        },
 
         // One of its own.
         admin: { endpoints: ["127.0.0.1:18004"] },

@@ -63,7 +63,8 @@ private final class Stage {
 
     func start() async {
         task = ControlThread.spawn { [discovery] in await discovery!.run() }
-        while !it.sources.contains(where: { $0.name != "static" }) { await Task.yield() }
+        // Until it has begun: its tasks are there, or nobody has to be asked.
+        for _ in 0..<100 where !it.sources.contains(where: { $0.name != "static" }) { await Task.yield() }
     }
 
     func stop() async {
@@ -162,6 +163,78 @@ struct DiscoveryTests {
         #expect(stage.it.sources.map(\.name) == ["static"])
         await stage.settle { !stage.kubernetes[1].isRunning && !stage.dns[1].isRunning }
         #expect(!stage.kubernetes[1].isRunning && !stage.dns[1].isRunning)
+        await stage.stop()
+    }
+
+    @Test("endpoints are probed, those that fail are held back, and first results are awaited") @ControlThread
+    func probed() async throws {
+        let well = try Peer(answering: "HTTP/1.1 200 OK\r\nX-Service: old\r\nConnection: close\r\n\r\n")
+        let ill = try Peer(answering: "HTTP/1.1 503 Ill\r\nX-Service: old\r\nConnection: close\r\n\r\n")
+        var spec = ServiceSpec(name: "old", addresses: [well.address, ill.address])
+        spec.care.identity = IdentitySpec(header: "X-Service", value: "old")
+        spec.care.health = HealthSpec(path: "/", interval: .milliseconds(40), healthyAfter: 1, unhealthyAfter: 1)
+        let stage = Stage([spec])
+        func heldBack() -> [Bool] { stage.it.endpoints(of: "old").map(\.traits.isHeldBack) }
+        #expect(heldBack() == [false, false])
+        await stage.start()
+        #expect(await stage.it.firstHealth())
+        #expect(heldBack() == [false, true] && stage.changes.last?.endpoints == stage.it.endpoints(of: "old"))
+        #expect(Set(stage.notices.map(\.event)).isSuperset(of: ["endpoint_up", "endpoint_down"]))
+        let view = stage.it.view(of: "old")
+        #expect(view?.endpoints.map(\.health) == [.up, .down] && view?.endpoints.map(\.isUsable) == [true, false])
+        #expect(view?.endpoints[1].reason == "probes: status 503")
+
+        // It is well again; and then somebody else has its address, which no event tells.
+        ill.behaviour = well.behaviour
+        await stage.settle { heldBack() == [false, false] }
+        #expect(heldBack() == [false, false])
+        ill.behaviour = { visit in
+            _ = await visit.request()
+            await visit.send("HTTP/1.1 200 OK\r\nServer: nginx\r\nConnection: close\r\n\r\n")
+        }
+        await stage.settle { heldBack() == [false, true] }
+        #expect(
+            stage.it.view(of: "old")?.endpoints[1].ejected == "ghost: status 200, no X-Service, Server: nginx")
+        #expect(stage.notices.last?.event == "ghost" && stage.it.ejectionCounts.map(\.reason) == ["ghost"])
+        #expect(stage.it.mismatchCounts.map(\.address) == [ill.address])
+
+        // A ghost that a request has met is asked again soon, and its own answer brings it back.
+        ill.behaviour = well.behaviour
+        await stage.settle { heldBack() == [false, false] }
+        let id = stage.it.endpoints(of: "old")[0].id
+        stage.it.take([Sighting(service: "old", endpoint: id, address: well.address, kind: .ghost(seen: "dozzle"))])
+        #expect(heldBack() == [true, false] && stage.changes.last?.endpoints == stage.it.endpoints(of: "old"))
+        await stage.settle { heldBack() == [false, false] }
+        #expect(heldBack() == [false, false])
+        // Whoever is not asked for any more is not asked.
+        stage.it.update(settings: DiscoverySettings(), services: [.old])
+        #expect(await stage.it.firstHealth() && heldBack() == [false, false])
+        await stage.stop()
+        well.close()
+        ill.close()
+    }
+
+    @Test("what workers see ejects, its time ends without another word, and a reload keeps it") @ControlThread
+    func sighted() async {
+        var spec = ServiceSpec.old
+        spec.care.outlier.ejectFor = .milliseconds(50)
+        let stage = Stage([spec])
+        await stage.start()
+        let endpoint = stage.it.endpoints(of: "old")[0]
+        stage.it.take([
+            Sighting(
+                service: "old", endpoint: endpoint.id, address: endpoint.address,
+                kind: .failures(3, last: .responseTimeout))
+        ])
+        #expect(stage.it.endpoints(of: "old").map(\.traits.isHeldBack) == [true, false])
+        #expect(
+            stage.it.view(of: "old")?.endpoints.first?.ejected == "3 failures in a row, the last one timeout")
+        stage.it.update(settings: DiscoverySettings(), services: [spec])
+        #expect(stage.it.endpoints(of: "old").map(\.traits.isHeldBack) == [true, false])
+        await stage.settle { stage.changes.count > 1 }
+        #expect(stage.changes.last?.endpoints.map(\.traits.isHeldBack) == [false, false])
+        #expect(stage.notices.map(\.event) == ["endpoint_ejected", "endpoint_returned"])
+        #expect(stage.it.view(of: "old")?.endpoints[0].ejections == 1)
         await stage.stop()
     }
 

@@ -19,6 +19,17 @@ final class Backends: Sendable {
         var listener: Int32
         var answersAfter: Duration
         var isLeaving = false
+        var manner = Manner()
+    }
+
+    /// How a server answers.
+    struct Manner: Sendable {
+        /// Status and reason.
+        var status = "200 OK"
+        /// Further field lines, each with its end of line.
+        var fields = ""
+        /// Whether it takes requests and never answers.
+        var isSilent = false
     }
 
     private struct Connection {
@@ -99,6 +110,11 @@ final class Backends: Sendable {
 
     /// What a well-behaved pod does at SIGTERM: it goes on, but asks each client to close, until ``kill(_:)``.
     func leave(_ address: LoopbackAddress) { state.withLock { $0.servers[address]?.isLeaving = true } }
+
+    /// The server at `address` answers in this manner from now on.
+    func behave(_ manner: Manner, at address: LoopbackAddress) {
+        state.withLock { $0.servers[address]?.manner = manner }
+    }
 
     /// What the servers called `name` were asked so far.
     func record(of name: String) -> Record { state.withLock { $0.records[name] ?? Record() } }
@@ -222,8 +238,13 @@ final class Backends: Sendable {
     private static func answer(_ state: inout State, _ id: Int) {
         guard let connection = state.connections[id] else { return }
         let isLast = state.servers[connection.address]?.isLeaving ?? true
+        let manner = state.servers[connection.address]?.manner ?? Manner()
+        if manner.isSilent {
+            state.connections[id]?.due = nil
+            return
+        }
         let text =
-            "HTTP/1.1 200 OK\r\nContent-Length: \(connection.name.utf8.count)\r\n"
+            "HTTP/1.1 \(manner.status)\r\n\(manner.fields)Content-Length: \(connection.name.utf8.count)\r\n"
             + (isLast ? "Connection: close\r\n" : "") + "\r\n\(connection.name)"
         let bytes = Array(text.utf8)
         // Safety: the pointer and count are those of the array itself; so few bytes fit into an empty buffer.

@@ -21,6 +21,8 @@ import Testing
         "hdproxy_upstream_connect_total": ["service", "outcome"],
         "hdproxy_retries_total": ["service", "outcome"],
         "hdproxy_endpoint_up": ["service", "endpoint"],
+        "hdproxy_endpoint_ejections_total": ["service", "reason"],
+        "hdproxy_identity_mismatch_total": ["service", "endpoint"],
         "hdproxy_discovery_synced": ["source"],
         "hdproxy_discovery_last_event_timestamp_seconds": ["source"],
         "hdproxy_discovery_disagreement": ["service"],
@@ -74,7 +76,8 @@ import Testing
                         (address("10.0.0.1:80"), false), (address("10.0.0.2:80"), false),
                         (address("10.0.0.1:80"), true),
                     ])
-            ], sources: [source])
+            ], sources: [source], ejections: [("s", "failures", 3), ("s", "ghost", 1)],
+            mismatches: [("s", address("10.0.0.2:80"), 2)])
         var process = ProcessFigures()
         process.centiseconds = 1234
         process.startCentiseconds = 170_000_000_050
@@ -117,6 +120,9 @@ import Testing
             #"hdproxy_retries_total{service="s",outcome="failure"} 12"#,
             #"hdproxy_endpoint_up{service="s",endpoint="10.0.0.1:80"} 1"#,
             #"hdproxy_endpoint_up{service="s",endpoint="10.0.0.2:80"} 0"#,
+            #"hdproxy_endpoint_ejections_total{service="s",reason="failures"} 3"#,
+            #"hdproxy_endpoint_ejections_total{service="s",reason="ghost"} 1"#,
+            #"hdproxy_identity_mismatch_total{service="s",endpoint="10.0.0.2:80"} 2"#,
             #"hdproxy_discovery_synced{source="kubernetes"} 1"#,
             #"hdproxy_discovery_last_event_timestamp_seconds{source="kubernetes"} 1700000000.5"#,
             #"hdproxy_discovery_disagreement{service="s"} 2"#,
