@@ -30,6 +30,7 @@ extension Connections {
     private mutating func closeOut(_ c: Int32) {
         if clients[c].exchange.wasTunnel { counters.openTunnels &-= 1 }
         countEnd(c)
+        if clients[c].isQueued { leaveQueue(c) }
         discardUpstream(c)
         buffers.reclaim(&clients[c].requestOut)
         buffers.reclaim(&clients[c].responseOut)
@@ -151,7 +152,9 @@ extension Connections {
         if u >= 0, upstreams[u].input.isEmpty { buffers.reclaim(&upstreams[u].input) }
 
         let waiting = whatFor(c)
-        if waiting == clients[c].waiting, !clients[c].moved || waiting == .responseHead { return }
+        if waiting == clients[c].waiting, !clients[c].moved || waiting == .responseHead || waiting == .room {
+            return
+        }
         clients[c].waiting = waiting
         clients[c].moved = false
         let service = clients[c].service
@@ -163,6 +166,7 @@ extension Connections {
         case .responseHead: clientTimers.arm(c, at: now + directory.services[service].responseTimeout)
         case .clientReads: clientTimers.arm(c, at: now + Self.clientReadsTime)
         case .tunnel: clientTimers.arm(c, at: now + times.tunnelIdle)
+        case .room: clientTimers.arm(c, at: clients[c].queueDeadline)
         // The upstream connection has a deadline of its own.
         case .upstream: clientTimers.disarm(c)
         }
@@ -173,6 +177,7 @@ extension Connections {
         // Bytes that were taken from one socket and not by the other one.
         let isHeld = clients[c].pipe >= 0 && pipes.held(clients[c].pipe) > 0
         switch clients[c].exchange.response {
+        case .connecting where clients[c].isQueued: return .room
         case .connecting: return clients[c].exchange.request == .receiving ? .requestBody : .upstream
         case .awaiting:
             if !clients[c].requestOut.isEmpty || (isHeld && clients[c].exchange.request == .receiving) {
@@ -201,6 +206,7 @@ extension Connections {
                 case .requestBody: .bodyTimeout
                 case .upstreamReads, .responseBody: .upstreamStalled
                 case .responseHead: .responseTimeout
+                case .room: .queueTimeout
                 case .clientReads: .clientStalled
                 case .tunnel: .tunnelClosed
                 case .firstByte, .head, .nextRequest, .end, .upstream: .clientStalled

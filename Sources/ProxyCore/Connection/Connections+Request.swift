@@ -112,6 +112,7 @@ extension Connections {
         clients[c].bytesIn = 0
         clients[c].bytesOut = 0
         clients[c].tried = TriedEndpoints()
+        clients[c].queueDeadline = .never
         clients[c].outcome = .ok
         clients[c].status = 0
         clients[c].upstream = -1

@@ -79,11 +79,11 @@ struct Rig: ~Copyable {
     let log: LogLines
     var now = Instant(nanoseconds: 1_000_000_000)
 
-    init(_ snapshot: Snapshot) throws {
+    init(_ snapshot: Snapshot, loads: SharedLoads = SharedLoads()) throws {
         let front = try PeerServer()
         let log = LogLines()
         let connections = try Connections(
-            snapshot, now: now, seed: 7, connectionsMax: 64,
+            snapshot, now: now, seed: 7, connectionsMax: 64, loads: loads,
             log: AccessLog { bytes in
                 log.add(bytes)
                 return true
