@@ -37,6 +37,11 @@ extension World {
                     host: .exact("moved.test"),
                     action: .redirect(Redirect(location: "http://main.test", status: 308, appendsPath: true))),
             ])
+        // Where nobody does anything wrong, whoever has to wait gets its answer all the same.
+        if isCalm, seed % 3 == 0 {
+            snapshot.services[0].balance.maxConcurrent = 1
+            snapshot.services[0].balance.queueTimeout = .seconds(90)
+        }
         connections.adopt(snapshot)
         for service in snapshot.services {
             noteComingAndGoing(
@@ -52,7 +57,10 @@ extension World {
         guard let at = snapshot.services.firstIndex(where: { $0.name == (isMain ? "main" : "second") }) else { return }
         var endpoints: [Endpoint] = []
         for (i, upstream) in upstreams.enumerated() where tide.chance(isMain ? 60 : 30) {
-            endpoints.append(Endpoint(id: EndpointID("u\(i)-\(tide.below(3))"), address: upstream.address))
+            let traits = EndpointTraits(
+                weight: UInt16(tide.below(4)), isNear: tide.chance(70), isHeldBack: tide.chance(20))
+            endpoints.append(
+                Endpoint(id: EndpointID("u\(i)-\(tide.below(3))"), address: upstream.address, traits: traits))
         }
         if endpoints.isEmpty { endpoints = [Endpoint(id: EndpointID("u0-9"), address: upstreams[0].address)] }
         if tide.chance(30) { endpoints.reverse() }

@@ -73,6 +73,10 @@ struct MetricsFamily: Sendable {
         MetricsFamily(.gauge, "hdproxy_requests_in_flight", "Requests under way.") { figures, text in
             for service in figures.workers.services { text.sample(["service": service.service], service.inFlight) }
         },
+        MetricsFamily(.gauge, "hdproxy_requests_waiting", "Requests that wait for an endpoint with room.") {
+            figures, text in
+            for service in figures.workers.services { text.sample(["service": service.service], service.waiting) }
+        },
         MetricsFamily(.gauge, "hdproxy_client_connections", "Clients that are connected.") { figures, text in
             for listener in figures.workers.listeners { text.sample(["listener": listener.listener], listener.open) }
         },

@@ -13,6 +13,7 @@ final class WorkerPool: Sendable {
     /// Services of whose changes nobody is told for the moment.
     private let held = Mutex<Set<String>>([])
     private let cap = ConnectionCap()
+    private let loads = SharedLoads()
     /// Wakes the control loop when a worker has left.
     let left: WakeHandle
     /// What the workers have seen of endpoints that are ill.
@@ -40,7 +41,8 @@ final class WorkerPool: Sendable {
         var report = WorkerReport()
         do throws(SystemError) {
             var worker = try Worker(
-                snapshot, sockets: [], mailbox: mailbox, cap: cap, outbox: outbox, log: AccessLog { log.write($0) })
+                snapshot, sockets: [], mailbox: mailbox, cap: cap, outbox: outbox, loads: loads,
+                log: AccessLog { log.write($0) })
             report = worker.run()
         } catch {
             writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)

@@ -18,7 +18,7 @@ struct ClientConnection: ~Copyable {
     /// What its deadline means.
     enum Waiting: UInt8 {
         case firstByte, head, nextRequest, requestBody, upstreamReads, responseHead, responseBody, clientReads, tunnel
-        case end, upstream
+        case end, upstream, room
     }
 
     var socket: Socket
@@ -53,9 +53,11 @@ struct ClientConnection: ~Copyable {
     var tried = TriedEndpoints()
     /// Why tries before the latest one failed.
     var retried = RetryReasons()
+    /// Until when it may wait for an endpoint with room; `.never` before it does.
+    var queueDeadline = Instant.never
     /// Whether it stands among those who never said a word.
     var isNewcomer = true
-    /// Neighbours among the idle connections, the longest idle one first.
+    /// Neighbours among the idle connections, the longest idle one first; or in the queue of the service.
     var previousIdle: Int32 = -1
     var nextIdle: Int32 = -1
     /// Bytes of an incomplete head that need not be looked at again by themselves.
@@ -92,6 +94,8 @@ struct ClientConnection: ~Copyable {
     var prefersJSON = false
     /// Whether the request is still whole in `requestOut`.
     var canReplay = false
+    /// Whether it stands in the queue of its service.
+    var isQueued = false
     /// Whether the next attempt must open a connection of its own.
     var avoidsPool = false
     /// Whether the client itself asked for the end of the connection.

@@ -6,7 +6,7 @@ extension Connections {
     /// Takes over the present endpoints of some services.
     public mutating func adopt(_ changes: [EndpointsChange]) {
         var gone: [Int32] = []
-        for change in changes { directory.adopt(change) { gone.append($0) } }
+        for change in changes { directory.adopt(change, now: now) { gone.append($0) } }
         endpointsJoined()
         endpointsLeft(gone)
     }

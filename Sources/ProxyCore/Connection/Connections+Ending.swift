@@ -30,6 +30,7 @@ extension Connections {
     private mutating func closeOut(_ c: Int32) {
         if clients[c].exchange.wasTunnel { forgetTunnel(c) }
         countEnd(c)
+        if clients[c].isQueued { leaveQueue(c) }
         discardUpstream(c)
         buffers.reclaim(&clients[c].requestOut)
         buffers.reclaim(&clients[c].responseOut)
@@ -154,7 +155,9 @@ extension Connections {
         if clients[c].isDismissed { return }
 
         let waiting = whatFor(c)
-        if waiting == clients[c].waiting, !clients[c].moved || waiting == .responseHead { return }
+        if waiting == clients[c].waiting, !clients[c].moved || waiting == .responseHead || waiting == .room {
+            return
+        }
         clients[c].waiting = waiting
         clients[c].moved = false
         let service = clients[c].service
@@ -166,6 +169,7 @@ extension Connections {
         case .responseHead: armForResponse(c)
         case .clientReads: clientTimers.arm(c, at: now + Self.clientReadsTime)
         case .tunnel: clientTimers.arm(c, at: now + times.tunnelIdle)
+        case .room: clientTimers.arm(c, at: clients[c].queueDeadline)
         // The upstream connection has a deadline of its own.
         case .upstream: clientTimers.disarm(c)
         }
@@ -176,6 +180,7 @@ extension Connections {
         // Bytes that were taken from one socket and not by the other one.
         let isHeld = clients[c].pipe >= 0 && pipes.held(clients[c].pipe) > 0
         switch clients[c].exchange.response {
+        case .connecting where clients[c].isQueued: return .room
         case .connecting: return clients[c].exchange.request == .receiving ? .requestBody : .upstream
         case .awaiting:
             if !clients[c].requestOut.isEmpty || (isHeld && clients[c].exchange.request == .receiving) {
@@ -205,6 +210,7 @@ extension Connections {
                 case .requestBody: .bodyTimeout
                 case .upstreamReads, .responseBody: .upstreamStalled
                 case .responseHead: .responseTimeout
+                case .room: .queueTimeout
                 case .clientReads: .clientStalled
                 case .tunnel: clients[c].isDismissed ? .drained : .tunnelClosed
                 case .firstByte, .head, .nextRequest, .end, .upstream: .clientStalled

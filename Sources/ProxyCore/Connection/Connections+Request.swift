@@ -114,6 +114,7 @@ extension Connections {
         clients[c].responseDue = .never
         clients[c].tried = TriedEndpoints()
         clients[c].retried = RetryReasons()
+        clients[c].queueDeadline = .never
         clients[c].outcome = .ok
         clients[c].status = 0
         clients[c].upstream = -1

@@ -9,8 +9,7 @@ extension Connections {
     mutating func nextTry(_ c: Int32, sameWillDo: Bool = false) -> (terms: Exchange.NextTry, hasOther: Bool) {
         let service = clients[c].service
         guard service >= 0 else { return (Exchange.NextTry(hasEndpoint: false), false) }
-        let tried = clients[c].tried
-        let hasOther = directory.pick(service: service, tried: tried, random: &random) != nil
+        let hasOther = directory.hasOther(service: service, tried: clients[c].tried, now: now)
         var budget = directory.services[service].budget
         let percent = Int32(clamping: directory.services[service].retry.budgetPercent)
         let terms = Exchange.NextTry(
@@ -121,7 +120,7 @@ extension Connections {
                 Sighting(
                     service: directory.services[service].name, endpoint: directory.endpoints[endpoint].id,
                     address: directory.endpoints[endpoint].address, kind: .ghost(seen: text)))
-            directory.holdAsGhost(endpoint)
+            directory.holdAsGhost(endpoint, until: now + Self.provisionalHold)
         }
         // Held while its pool is drained, so that its last connection does not free it in the middle.
         directory.endpoints[endpoint].inFlight &+= 1

@@ -48,7 +48,7 @@ extension Connections {
     @inline(__always)
     mutating func countFirstByte(_ c: Int32) {
         let span = now - clients[c].sentAt
-        directory.endpoints[upstreams[clients[c].upstream].endpoint].noteLatency(span)
+        directory.noteLatency(upstreams[clients[c].upstream].endpoint, span, now: now)
         if let service = serviceTotals(c) { totals.services[service].upstreamDuration.record(span) }
     }
 
@@ -155,13 +155,14 @@ extension Connections {
         for s in 0..<directory.services.slotCount where directory.services.isUsed(s) {
             guard let place = places[directory.services[s].name] else { continue }
             telemetry.services[place].inFlight += Int(directory.services[s].inFlight)
+            telemetry.services[place].waiting += Int(directory.services[s].waitingCount)
         }
         for e in 0..<directory.endpoints.slotCount where directory.endpoints.isUsed(e) {
             let slot = directory.endpoints[e].totals
             guard totals.endpoints.contains(slot) else { continue }
             let service = totals.endpoints[slot.index].key.service
             let idle = Int(directory.endpoints[e].idleCount)
-            let latency = directory.endpoints[e].latency
+            let latency = directory.endpoints[e].load.latencyNanoseconds
             telemetry.endpoints.append(
                 WorkerTelemetry.Endpoint(
                     service: service, id: directory.endpoints[e].id, address: directory.endpoints[e].address,

@@ -5,9 +5,16 @@ extension Connections {
     /// Finds a connection for the exchange's next attempt.
     mutating func connect(_ c: Int32) {
         let service = clients[c].service
-        guard let endpoint = directory.pick(service: service, tried: clients[c].tried, random: &random) else {
-            return perform(clients[c].exchange.failed(.noEndpoint), c)
+        // Whoever waits already goes first.
+        if directory.services[service].waitingCount > 0 { return awaitRoom(c) }
+        guard let endpoint = directory.take(service: service, tried: clients[c].tried, now: now, random: &random) else {
+            return awaitRoom(c)
         }
+        attempt(c, at: endpoint)
+    }
+
+    /// Asks an endpoint, at which the request counts already.
+    mutating func attempt(_ c: Int32, at endpoint: Int32) {
         clients[c].endpoint = directory.endpoints.id(endpoint)
         clients[c].tried.insert(clients[c].endpoint)
         clients[c].endpointTotals = directory.endpoints[endpoint].totals
@@ -21,12 +28,7 @@ extension Connections {
 
     /// Joins a connected upstream and a client, and sends the request.
     private mutating func attach(_ u: Int32, _ c: Int32) {
-        // One that was being made counts since it was begun, so that an endpoint that answers nobody looks busy.
-        if upstreams[u].state == .connecting {
-            directory.endpoints[upstreams[u].endpoint].connecting &-= 1
-        } else {
-            directory.endpoints[upstreams[u].endpoint].inFlight &+= 1
-        }
+        if upstreams[u].state == .connecting { directory.endpoints[upstreams[u].endpoint].connecting &-= 1 }
         upstreams[u].client = c
         upstreams[u].state = .active
         clients[c].upstream = u
@@ -37,15 +39,21 @@ extension Connections {
         for isLastTry in [false, true] {
             switch Socket.connecting(to: directory.endpoints[endpoint].address) {
             case .started(let socket): return awaitConnection(c, endpoint, socket)
-            case .failed(let failure): return connectFailed(c, failure)
+            case .failed(let failure):
+                directory.giveBack(endpoint)
+                return connectFailed(c, failure)
             case .outOfPorts:
                 // Towards this endpoint alone; an idle connection gives one back, a client's does not. It is not the
                 // endpoint's fault.
-                if isLastTry || !closeSomeIdleUpstream() { return connectFailed(c, .unreachable, isOurs: true) }
+                if isLastTry || !closeSomeIdleUpstream() {
+                    directory.giveBack(endpoint)
+                    return connectFailed(c, .unreachable, isOurs: true)
+                }
             case .exhausted:
                 counters.exhaustions &+= 1
                 // What is only kept for later gives way to what is wanted now.
                 if isLastTry || !makeRoom() {
+                    directory.giveBack(endpoint)
                     return perform(clients[c].exchange.failed(.overloaded), c)
                 }
             }
@@ -54,13 +62,13 @@ extension Connections {
 
     private mutating func awaitConnection(_ c: Int32, _ endpoint: Int32, _ socket: consuming Socket) {
         guard let id = upstreams.insert(UpstreamConnection(socket: socket, endpoint: endpoint)) else {
+            directory.giveBack(endpoint)
             return perform(clients[c].exchange.failed(.overloaded), c)
         }
         let u = id.index
         upstreamTimers.reserve(Int(upstreams.slotCount))
         directory.endpoints[endpoint].connections &+= 1
         directory.endpoints[endpoint].connecting &+= 1
-        directory.endpoints[endpoint].inFlight &+= 1
         upstreams[u].client = c
         clients[c].upstream = u
         guard poller.add(upstreams[u].socket, Token(.upstream, id)) else {
@@ -124,7 +132,7 @@ extension Connections {
         upstreams[u].isReadable = false
         clients[c].upstream = -1
         buffers.reclaim(&upstreams[u].input)
-        directory.endpoints[endpoint].inFlight &-= 1
+        directory.giveBack(endpoint)
         pool(u)
     }
 
@@ -133,7 +141,7 @@ extension Connections {
         let u = clients[c].upstream
         if u < 0 { return }
         clients[c].upstream = -1
-        directory.endpoints[upstreams[u].endpoint].inFlight &-= 1
+        directory.giveBack(upstreams[u].endpoint)
         closeUpstream(u)
     }
 

@@ -3,6 +3,7 @@
 //
 //     Connections+Request       a head is read, routed, rewritten
 //     Connections+Upstream      an endpoint is chosen, connected, given back
+//     Connections+Queue         a request waits for an endpoint with room
 //     Connections+Body          the request's body moves up
 //     Connections+ResponseHead  the answer's head comes and is rewritten
 //     Connections+Response      its body moves down; answers of our own
@@ -32,7 +33,7 @@ public struct Connections: ~Copyable {
     var upstreamTimers: TimerWheel
     var buffers: BufferPool
     var pipes = PipePool()
-    var directory = ServiceDirectory()
+    var directory: ServiceDirectory
     var routes: CompiledRoutes
     let poller: Poller
 
@@ -55,6 +56,8 @@ public struct Connections: ~Copyable {
     var newcomers = IdleList()
     /// Clients that wait between two requests.
     var regulars = IdleList()
+    /// Services of which requests wait for an endpoint with room.
+    var waitingServices: [Int32] = []
     var idleUpstreamCount = 0
     /// Client connections that were last reported.
     var reportedOpen = 0
@@ -80,12 +83,13 @@ public struct Connections: ~Copyable {
     /// Connections of a worker that serves `snapshot`.
     public init(
         _ snapshot: Snapshot, now: Instant, seed: UInt64, connectionsMax: Int, outbox: Outbox? = nil,
-        log: consuming AccessLog
+        loads: SharedLoads = SharedLoads(), log: consuming AccessLog
     ) throws(SystemError) {
         poller = try Poller()
         clients = Slab(capacity: connectionsMax, vacant: ClientConnection.vacant)
         upstreams = Slab(capacity: connectionsMax, vacant: UpstreamConnection.vacant)
         webSockets = Slab(capacity: connectionsMax) { WebSocket() }
+        directory = ServiceDirectory(loads: loads)
         clientTimers = TimerWheel(now: now)
         upstreamTimers = TimerWheel(now: now)
         buffers = BufferPool(largeHeadBytes: Self.largeHeadBytes(snapshot.limits))
@@ -122,7 +126,7 @@ public struct Connections: ~Copyable {
     /// Takes over a new snapshot. Exchanges under way go on with what they began with.
     public mutating func adopt(_ snapshot: Snapshot) {
         var gone: [Int32] = []
-        let services = directory.adopt(snapshot.services) { gone.append($0) }
+        let services = directory.adopt(snapshot.services, now: now) { gone.append($0) }
         endpointsJoined()
         nameServices(snapshot, services)
         let countedRoutes = routes.counted
@@ -176,11 +180,16 @@ public struct Connections: ~Copyable {
     public mutating func fireTimers() {
         while let c = clientTimers.nextDue(at: now) { clientIsDue(c) }
         while let u = upstreamTimers.nextDue(at: now) { upstreamIsDue(u) }
+        if !waitingServices.isEmpty { serveQueues() }
     }
 
     /// When the next timer is due.
     public var nextTimer: Instant {
-        mutating get { min(clientTimers.nextWake(), upstreamTimers.nextWake()) }
+        mutating get {
+            let next = min(clientTimers.nextWake(), upstreamTimers.nextWake())
+            // Other workers give places back without a word.
+            return waitingServices.isEmpty ? next : min(next, now + Self.queueLookTime)
+        }
     }
 
     // MARK: Events
@@ -307,6 +316,7 @@ public struct Connections: ~Copyable {
         case .relayInterim, .dropInterim, .relayHead, .openTunnel:
             preconditionFailure("heads are relayed where they are read")
         case .answer(let outcome):
+            if clients[c].isQueued { leaveQueue(c) }
             discardUpstream(c)
             answer(c, outcome)
         case .cut(let outcome):

@@ -21,6 +21,7 @@ struct Answer {
         switch outcome {
         case .noRoute: "no route for this host and path"
         case .noEndpoint: "no endpoint is available"
+        case .queueFull, .queueTimeout: "every endpoint is busy"
         case .overloaded: "too many connections"
         case .redirected: "this is elsewhere"
         case .connectFailed, .upstreamClosed, .upstreamMalformed, .ghost: "the upstream did not answer properly"

@@ -26,6 +26,10 @@ public enum Outcome: Equatable, Sendable {
     case noRoute
     /// The service has no endpoint that could be asked.
     case noEndpoint
+    /// All endpoints have as many requests as they may, and as many wait as may.
+    case queueFull
+    /// The same, and none had room in the time for which the request might wait.
+    case queueTimeout
     /// No endpoint could be connected to; why the last one could not.
     case connectFailed(ConnectFailure)
     /// The upstream closed or reset the connection before or in its response.
@@ -65,7 +69,7 @@ extension Outcome {
         case .rejected(let rejection): rejection.status
         case .headTimeout, .bodyTimeout: 408
         case .noRoute: 404
-        case .noEndpoint, .overloaded: 503
+        case .noEndpoint, .queueFull, .queueTimeout, .overloaded: 503
         case .connectFailed, .upstreamClosed, .upstreamMalformed, .ghost: 502
         case .responseTimeout, .upstreamStalled: 504
         }
@@ -75,8 +79,8 @@ extension Outcome {
     /// or we want it gone.
     public var endsConnection: Bool {
         switch self {
-        case .ok, .redirected, .answeredLocally, .noRoute, .noEndpoint, .connectFailed, .upstreamClosed,
-            .upstreamMalformed, .ghost, .responseTimeout, .upstreamStalled:
+        case .ok, .redirected, .answeredLocally, .noRoute, .noEndpoint, .queueFull, .queueTimeout, .connectFailed,
+            .upstreamClosed, .upstreamMalformed, .ghost, .responseTimeout, .upstreamStalled:
             false
         case .rejected(let rejection): rejection.endsConnection
         case .tunnelClosed, .headTimeout, .bodyTimeout, .clientClosed, .clientStalled, .overloaded, .drained: true
@@ -103,7 +107,7 @@ extension Outcome {
         case .ghost: "destination_unavailable"
         case .responseTimeout: "http_response_timeout"
         case .upstreamStalled: "connection_read_timeout"
-        case .overloaded: "connection_limit_reached"
+        case .queueFull, .queueTimeout, .overloaded: "connection_limit_reached"
         case .drained: "proxy_internal_error"
         }
     }
@@ -115,7 +119,7 @@ extension Outcome {
     public enum Kind: UInt8, Sendable, CaseIterable {
         case ok, redirected, answered, tunnel
         case rejected, headTimeout, bodyTimeout, clientClosed, clientStalled
-        case noRoute, noEndpoint, connectRefused, connectTimeout, connectUnreachable
+        case noRoute, noEndpoint, queueFull, queueTimeout, connectRefused, connectTimeout, connectUnreachable
         case upstreamReset, upstreamMalformed, ghost, responseTimeout, upstreamStalled
         case overloaded, drained
 
@@ -132,6 +136,8 @@ extension Outcome {
             case .clientStalled: "client_stalled"
             case .noRoute: "no_route"
             case .noEndpoint: "no_endpoint"
+            case .queueFull: "queue_full"
+            case .queueTimeout: "queue_timeout"
             case .connectRefused: "connect_refused"
             case .connectTimeout: "connect_timeout"
             case .connectUnreachable: "connect_unreachable"
@@ -149,7 +155,8 @@ extension Outcome {
         /// `hdproxy_rejected_total`.
         public var isRefusal: Bool {
             switch self {
-            case .rejected, .headTimeout, .bodyTimeout, .noRoute, .noEndpoint, .overloaded: true
+            case .rejected, .headTimeout, .bodyTimeout, .noRoute, .noEndpoint, .queueFull, .queueTimeout, .overloaded:
+                true
             case .ok, .redirected, .answered, .tunnel, .clientClosed, .clientStalled, .connectRefused, .connectTimeout,
                 .connectUnreachable, .upstreamReset, .upstreamMalformed, .ghost, .responseTimeout, .upstreamStalled,
                 .drained:
@@ -181,6 +188,8 @@ extension Outcome {
         case .clientStalled: .clientStalled
         case .noRoute: .noRoute
         case .noEndpoint: .noEndpoint
+        case .queueFull: .queueFull
+        case .queueTimeout: .queueTimeout
         case .connectFailed(let failure): Kind(failure)
         case .upstreamClosed: .upstreamReset
         case .upstreamMalformed: .upstreamMalformed

@@ -25,6 +25,8 @@ public struct WorkerTelemetry: Sendable {
         public var service: String
         /// Requests under way.
         public var inFlight = 0
+        /// Those of them that wait for an endpoint with room.
+        public var waiting = 0
         /// From the request's last byte sent to the answer's first byte.
         public var upstreamDuration = Histogram()
         /// Connections made.
@@ -77,7 +79,7 @@ public struct WorkerTelemetry: Sendable {
         public var inFlight: Int
         /// Connections that wait for a request.
         public var idleConnections: Int
-        /// Its recent time to the first byte, in nanoseconds: each answer moves it by an eighth. nil before the first.
+        /// Its recent time to the first byte, in nanoseconds: it rises at once and falls slowly. nil before the first.
         public var latencyNanoseconds: Int64?
     }
 
@@ -212,6 +214,7 @@ extension WorkerTelemetry.Route {
 extension WorkerTelemetry.Service {
     fileprivate mutating func add(_ other: WorkerTelemetry.Service) {
         inFlight += other.inFlight
+        waiting += other.waiting
         upstreamDuration.add(other.upstreamDuration)
         connected &+= other.connected
         connectRefused &+= other.connectRefused

@@ -18,13 +18,13 @@ public struct Worker: ~Copyable {
     /// access log go to `log`, what it sees of ill endpoints to `outbox`.
     public init(
         _ snapshot: Snapshot, sockets: [ListeningSocket], mailbox: Mailbox, cap: ConnectionCap,
-        outbox: Outbox? = nil, log: consuming AccessLog
+        outbox: Outbox? = nil, loads: SharedLoads = SharedLoads(), log: consuming AccessLog
     ) throws(SystemError) {
         self.mailbox = mailbox
         self.cap = cap
         connections = try Connections(
             snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: min(1 << 20, descriptorLimit()),
-            outbox: outbox, log: log)
+            outbox: outbox, loads: loads, log: log)
         _ = connections.poller.addLevel(mailbox.wake.number, Token(.wake, .none))
         for socket in sockets { open(socket) }
     }

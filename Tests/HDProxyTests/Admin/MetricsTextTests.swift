@@ -12,7 +12,7 @@ import Testing
         "hdproxy_requests_total": ["route", "service", "method", "code"],
         "hdproxy_request_duration_seconds": ["route", "service"],
         "hdproxy_request_bytes_total": ["route"], "hdproxy_response_bytes_total": ["route"],
-        "hdproxy_requests_in_flight": ["service"],
+        "hdproxy_requests_in_flight": ["service"], "hdproxy_requests_waiting": ["service"],
         "hdproxy_client_connections": ["listener"], "hdproxy_client_connections_total": ["listener"],
         "hdproxy_rejected_total": ["reason"],
         "hdproxy_upstream_requests_total": ["service", "endpoint", "outcome"],

@@ -80,12 +80,12 @@ struct Rig: ~Copyable {
     let outbox: Outbox
     var now = Instant(nanoseconds: 1_000_000_000)
 
-    init(_ snapshot: Snapshot) throws {
+    init(_ snapshot: Snapshot, loads: SharedLoads = SharedLoads()) throws {
         let front = try PeerServer()
         let log = LogLines()
         let outbox = try Outbox()
         let connections = try Connections(
-            snapshot, now: now, seed: 7, connectionsMax: 64, outbox: outbox,
+            snapshot, now: now, seed: 7, connectionsMax: 64, loads: loads, outbox: outbox,
             log: AccessLog { bytes in
                 log.add(bytes)
                 return true

@@ -42,8 +42,8 @@ import Testing
         #expect(told.attempts.map(\.address) == [a.address] && told.attempts[0].outcomes[.ok] == 2)
         let endpoint = try #require(told.endpoints.first)
         #expect(endpoint.id.description == "a" && endpoint.idleConnections == 1 && endpoint.isCurrent)
-        // The second answer took no time, which counts for an eighth.
-        #expect(endpoint.latencyNanoseconds == 2_625_000)
+        // The second answer took no time, but came too soon after the first one to count for much.
+        #expect(endpoint.latencyNanoseconds.map { abs($0 - 3_000_000) <= 10_000 } == true)
         #expect(told.turn == rig.now && told.refusals.isEmpty)
     }
 
