@@ -90,6 +90,8 @@ final class ControlLoop {
     init(source: ConfigurationSource, settings: Settings) throws(SystemError) {
         // Whatever can fail comes first, so that a half-made loop never has to be taken apart.
         let signals = try Signals()
+    /// When the process is gone, once that has a deadline.
+    private var leavesBy = Instant.never
         let writer = try LogWriter(path: settings.log.file)
         let log = EventLog(writer: writer, level: settings.log.level)
         let workers = try WorkerPool(count: settings.workers > 0 ? settings.workers : usableProcessors())
@@ -134,8 +136,8 @@ final class ControlLoop {
         reloadAsked.open()
         await end.passed()
         await admin?.stop()
-        discovery.keepTheLast()
-        writer.end()
+        discovery.keepTheLast(within: millisecondsLeft)
+        writer.end(within: millisecondsLeft)
         return status
     }
 
@@ -151,7 +153,13 @@ final class ControlLoop {
         let server = AdminServer(state: self, report: { [log] in log.write($0) })
         do throws(Refusal) {
             try server.adopt(settings.admin)
+    /// For how long a slow disk or reader of the log is waited for at the end.
+    private var millisecondsLeft: Int32 {
+        Int32(clamping: max(20, min(1000, (leavesBy - Clock.now()).nanoseconds / 1_000_000)))
+    }
+
         } catch {
+        if end.isOpen { return }
             log.write(.error, "exit", ["reason": .text(error.text)])
             writeFully("hdproxy: \(error.text)\n", to: STDERR_FILENO)
             writer.end()
@@ -253,6 +261,17 @@ final class ControlLoop {
         while await ControlThread.readable(watch?.number ?? -1) == .ready {
             watch?.clear()
             reloadAsked.open()
+        leavesBy =
+            Clock.now() + Instant.Span(settings.drain.delay) + Instant.Span(settings.drain.timeout)
+            + .milliseconds(500)
+        ControlThread.spawn { [self] in await leaveInTime() }
+    }
+
+    /// The workers leave by themselves a moment before; one that is stuck would not.
+    private func leaveInTime() async {
+        guard await ControlThread.sleep(until: leavesBy + .milliseconds(-100)) == .timedOut, !end.isOpen else { return }
+        log.write(.error, "exit", ["reason": .text("a worker does not leave in time")])
+        finish(1)
         }
     }
 
