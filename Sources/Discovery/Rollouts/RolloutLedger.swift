@@ -18,8 +18,9 @@ public struct EndpointFigures: Sendable {
     public var retried: UInt64 = 0
     /// Requests that failed there.
     public var failed: UInt64 = 0
-    /// When the first and the last request were sent to whoever is ``id``.
+    /// When the first request was sent to whoever is ``id`` that was answered.
     public var firstRequest: Instant?
+    /// When the last request was sent to whoever is ``id`` that was answered or failed.
     public var lastRequest: Instant?
     /// How long the first bytes of its answers took.
     public var firstByte = Histogram()

@@ -15,9 +15,9 @@ public struct RolloutReport: Sendable, Equatable {
         public var address: NetworkAddress
         /// When it began, or ceased, to be offered requests, in microseconds since 1970.
         public var atMicroseconds: Int64
-        /// When the first and the last request that it answered, or the last that it failed, were sent there, in
-        /// microseconds since 1970; nil: none was.
+        /// When the first request that it answered was sent there, in microseconds since 1970; nil: none was.
         public var firstRequestMicroseconds: Int64?
+        /// When the last request that it answered was sent there, or the last one failed; nil: none was.
         public var lastRequestMicroseconds: Int64?
         /// Requests that it has answered.
         public var answered: UInt64 = 0
@@ -25,8 +25,11 @@ public struct RolloutReport: Sendable, Equatable {
 
     /// How long the first byte of answers took, in nanoseconds, over the whole time of the pods in question.
     public struct Latency: Sendable, Equatable {
+        /// The mean.
         public var meanNanoseconds: Int64
+        /// What half of them stayed below.
         public var p50Nanoseconds: Int64
+        /// What 99 of 100 stayed below.
         public var p99Nanoseconds: Int64
 
         /// What `histogram` has seen; nil where that is nothing. Within a bucket answers count as evenly spread.
