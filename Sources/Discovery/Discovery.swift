@@ -193,9 +193,9 @@ public final class Discovery {
     }
 
     /// Keeps what was not written yet, as the process ends. Waits for the disk, for a second at most.
-    public func keepTheLast() {
+    public func keepTheLast(within milliseconds: Int32 = 1000) {
         if keepingDue != nil { keepNow() }
-        keeper?.end(within: 1000)
+        keeper?.end(within: milliseconds)
         keeper = nil
     }
 

@@ -32,6 +32,18 @@ struct DrainTests {
             return client
         }
 
+        /// A tunnel of `protocol`, from its client's end to its upstream's.
+        func tunnel(_ name: String = "websocket") throws -> (client: Peer, server: Peer) {
+            let client = try Peer(connectedTo: port)
+            let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            client.says(request(fields: "Connection: Upgrade\r\nUpgrade: \(name)\r\n" + key))
+            let server = try upstream.accepts()
+            _ = try server.hearsRequest()
+            server.says("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: \(name)\r\n\r\n")
+            guard try client.hearsAnswer().head.status == 101 else { throw StageError("no tunnel") }
+            return (client, server)
+        }
+
         /// Returns once new connections are refused.
         func awaitRefusal() -> Bool {
             let deadline = Deadline.after(.seconds(3))
@@ -166,6 +178,137 @@ struct DrainTests {
             #expect(scene.awaitRefusal())
             scene.proxy.signal(SIGTERM)
             #expect(scene.proxy.awaitExit(within: .seconds(2)) != nil)
+        }
+    }
+
+    // MARK: Rules of the clock
+
+    /// Milliseconds from `begin` until each of the peers hears something, its end or a word.
+    private func whenHeard(_ peers: [Peer], since begin: Deadline, within patience: Duration = .seconds(6)) -> [Double]
+    {
+        var waiting = peers.map(\.socket)
+        var times: [Double] = []
+        let deadline = Deadline.after(patience)
+        while !waiting.isEmpty, let index = firstReadable(waiting, or: nil, until: deadline) {
+            times.append(begin.duration(to: .now) / .milliseconds(1))
+            waiting.remove(at: index)
+        }
+        return times
+    }
+
+    @Test("during the delay it goes on accepting, and every answer already says Connection: close")
+    func delay() async throws {
+        try await onThread {
+            let scene = try Scene(drain: "{ delay: \"1s\", timeout: \"3s\" }")
+            let begin = Deadline.now
+            scene.proxy.signal(SIGTERM)
+            #expect(scene.proxy.awaitOutput("draining"))
+            let client = try Peer(connectedTo: scene.port)
+            client.says(request())
+            let server = try scene.upstream.accepts()
+            _ = try server.hearsRequest()
+            server.says(answer())
+            #expect(try client.hearsAnswer().head.members("Connection").contains("close"))
+            let another = try Peer(connectedTo: scene.port)
+            another.says(request(host: "nobody.test"))
+            let own = try another.hearsAnswer().head
+            #expect(own.status == 404 && own.members("Connection").contains("close"))
+            #expect(scene.awaitRefusal())
+            #expect(begin.duration(to: .now) >= .milliseconds(900))
+            #expect(scene.proxy.awaitExit(within: .seconds(2)) == 0, "nothing is left")
+        }
+    }
+
+    @Test("silent connections are closed last, one after another over the final third")
+    func silentSpread() async throws {
+        try await onThread {
+            let scene = try Scene(drain: "{ timeout: \"3s\" }")
+            // Half of them have never said a word.
+            var clients = try (0..<10).map { _ in try scene.acquaintance() }
+            for _ in 0..<10 { clients.append(try Peer(connectedTo: scene.port)) }
+            let begin = Deadline.now
+            scene.proxy.signal(SIGTERM)
+            let times = whenHeard(clients, since: begin)
+            #expect(times.count == 20)
+            #expect(times.first ?? 0 >= 1950 && times.last ?? 9999 <= 3000, "\(times)")
+            let closed = zip(times, times.dropFirst()).map { $1 - $0 }
+            #expect(closed.max() ?? 999 < 300, "not all at once: \(times)")
+            #expect((times.last ?? 0) - (times.first ?? 0) > 500, "\(times)")
+            #expect(scene.proxy.awaitExit(within: .seconds(2)) == 0)
+        }
+    }
+
+    @Test(
+        "a WebSocket lives to the deadline and ends with Close 1001 both ways; the tunnels are counted, the status is 0"
+    )
+    func webSocketClose() async throws {
+        try await onThread {
+            let scene = try Scene(drain: "{ timeout: \"2s\" }")
+            let (client, server) = try scene.tunnel()
+            let begin = Deadline.now
+            scene.proxy.signal(SIGTERM)
+            #expect(scene.awaitRefusal())
+            client.socket.send([0x81, 0x82, 1, 2, 3, 4, 0x69, 0x6B])
+            #expect(server.hears(8, within: .seconds(2)).count == 8)
+            // A frame that is only half there when the time comes is finished first, and nothing that follows it passes.
+            server.socket.send([0x82, 0x04, 0xAA, 0xBB])
+            #expect(client.hears(4, within: .seconds(2)) == [0x82, 0x04, 0xAA, 0xBB])
+            let close = server.hears(8, within: .seconds(4))
+            #expect(begin.duration(to: .now) >= .milliseconds(1750))
+            try #require(close.count == 8 && close[0] == 0x88 && close[1] == 0x82)
+            #expect([close[6] ^ close[2], close[7] ^ close[3]] == [0x03, 0xE9])
+            server.socket.send([0xCC, 0xDD, 0x81, 0x01, 0x41])
+            let last = client.hears(6, within: .seconds(2))
+            #expect(last == [0xCC, 0xDD, 0x88, 0x02, 0x03, 0xE9])
+            server.socket.send([0x88, 0x02, 0x03, 0xE9])
+            client.socket.send([0x88, 0x82, 1, 2, 3, 4, 0x02, 0xEB])
+            #expect(client.hearsEnd(within: .seconds(1)))
+            client.socket.close()
+            #expect(scene.proxy.awaitExit(within: .seconds(2)) == 0)
+            #expect(scene.proxy.output.contains("\"cut_requests\":0,\"cut_tunnels\":1"))
+            #expect(begin.duration(to: .now) <= .milliseconds(2500))
+        }
+    }
+
+    @Test("tunnels end spread out, those of other protocols with what they had still to say")
+    func tunnelSpread() async throws {
+        try await onThread {
+            let scene = try Scene(drain: "{ timeout: \"3s\" }")
+            let tunnels = try (0..<20).map { try scene.tunnel($0 % 2 == 0 ? "websocket" : "smoke-signals") }
+            let begin = Deadline.now
+            scene.proxy.signal(SIGTERM)
+            let times = whenHeard(tunnels.map(\.client), since: begin)
+            #expect(times.count == 20 && times.first ?? 0 >= 2650 && times.last ?? 9999 <= 3150, "\(times)")
+            #expect((times.last ?? 0) - (times.first ?? 0) > 150, "\(times)")
+            // None of them answers.
+            #expect(scene.proxy.awaitExit(within: .seconds(2)) == 0)
+            #expect(begin.duration(to: .now) <= .milliseconds(3500))
+            #expect(scene.proxy.output.contains("\"cut_tunnels\":20"))
+        }
+    }
+
+    @Test(
+        "whatever still hangs on it, it is gone half a second after its time, and says what it cut",
+        arguments: ["a request", "half a head"])
+    func inTime(_ what: String) async throws {
+        try await onThread {
+            let scene = try Scene(drain: "{ delay: \"200ms\", timeout: \"800ms\" }")
+            let client = try Peer(connectedTo: scene.port)
+            let tunnel = try scene.tunnel()
+            var kept: Peer?
+            if what == "a request" {
+                client.says(request())
+                kept = try scene.upstream.accepts()
+                _ = try kept?.hearsRequest()
+            } else {
+                client.says("GET / HTTP/1.1\r\nHo")
+            }
+            let begin = Deadline.now
+            scene.proxy.signal(SIGTERM)
+            #expect(scene.proxy.awaitExit(within: .seconds(3)) == 1)
+            #expect(begin.duration(to: .now) <= .milliseconds(1500))
+            #expect(scene.proxy.output.contains("\"cut_requests\":1,\"cut_tunnels\":1"), "\(scene.proxy.output)")
+            for peer in [tunnel.client, tunnel.server, kept] { peer?.socket.close() }
         }
     }
 }

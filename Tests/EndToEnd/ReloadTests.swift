@@ -226,4 +226,124 @@ struct ReloadTests {
             #expect(proxy.awaitExit(within: .seconds(5)) == 0, "\(proxy.output)")
         }
     }
+
+    @Test("no reload of any kind touches a connection, whichever worker has it")
+    func untouched() async throws {
+        try await onThread {
+            let (port, other, admin) = (try freePort(), try freePort(), try freePort())
+            let (a, b) = (try LoopbackListener(), try LoopbackListener())
+            func text(
+                _ listeners: [UInt16], services: [String: String],
+                more: String = "timeouts: { requestHeader: \"60s\" },"
+            ) -> String {
+                configuration(
+                    listeners: listeners, services: services,
+                    routes: services.keys.sorted().map { "{ host: \"\($0).test\", service: \"\($0)\" }" } + [
+                        "{ host: \"r.test\", redirect: { to: \"https://x.test/\", status: 308 } }"
+                    ],
+                    more: "admin: { address: \"127.0.0.1:\(admin)\", socket: \"\" }, \(more)"
+                ).replacing("workers: 1", with: "workers: 2")
+            }
+            let services = ["a": endpoint(a)]
+            let proxy = try ProxyProcess(configuration: text([port], services: services), awaiting: [port, admin])
+            // Enough of each kind that both workers have some.
+            var silent: [Peer] = []
+            var tunnels: [(client: Peer, server: Peer)] = []
+            var inFlight: [(client: Peer, server: Peer)] = []
+            for _ in 0..<8 {
+                let idle = try Peer(connectedTo: port)
+                idle.says(request(host: "r.test"))
+                #expect(try idle.hearsAnswer().head.status == 308)
+                silent.append(idle)
+                silent.append(try Peer(connectedTo: port))
+                let client = try Peer(connectedTo: port)
+                client.says(request(fields: "Connection: Upgrade\r\nUpgrade: websocket\r\n"))
+                let server = try a.accepts()
+                _ = try server.hearsRequest()
+                server.says("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+                #expect(try client.hearsAnswer().head.status == 101)
+                tunnels.append((client, server))
+                let asking = try Peer(connectedTo: port)
+                asking.says(request())
+                let answering = try a.accepts()
+                _ = try answering.hearsRequest()
+                answering.says("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n123")
+                inFlight.append((asking, answering))
+            }
+            let changes = [
+                ("a listener more", text([port, other], services: services)),
+                (
+                    "a service more, and other limits",
+                    text(
+                        [port, other], services: ["a": endpoint(a), "b": endpoint(b)],
+                        more: "timeouts: { keepAlive: \"10s\" }, limits: { headers: 50 },")
+                ),
+                ("the service elsewhere", text([port, other], services: ["a": endpoint(b)])),
+                ("no such service any more", text([other, port], services: ["b": endpoint(b)])),
+                ("without the listener that all came by", text([other], services: ["b": endpoint(b)])),
+            ]
+            for (round, (what, text)) in changes.enumerated() {
+                try text.write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+                proxy.signal(SIGHUP)
+                let applied = "\"outcome\":\"applied\",\"generation\":\(round + 2)"
+                #expect(proxy.awaitOutput(applied), "\(what): \(proxy.output)")
+                for (client, server) in tunnels {
+                    client.socket.send([0x82, 0x81, 0, 0, 0, 0, 0x41])
+                    #expect(server.hears(7, within: .seconds(2)).last == 0x41, "\(what)")
+                    server.socket.send([0x82, 0x01, 0x42])
+                    #expect(client.hears(3, within: .seconds(2)).last == 0x42, "\(what)")
+                }
+                for client in silent where client.socket.isReadable(until: .now) { Issue.record("closed by \(what)") }
+            }
+            for (client, server) in inFlight {
+                server.says("456")
+                #expect(try client.hearsAnswer().body == Array("123456".utf8))
+                client.says(request(host: "r.test"))
+                #expect(try client.hearsAnswer().head.status == 308)
+            }
+            for client in silent {
+                client.says(request(host: "r.test"))
+                #expect(try client.hearsAnswer().head.status == 308)
+            }
+        }
+    }
+
+    @Test("a signal and a change of the file close together are one reload, and each outcome is counted")
+    func oneReload() async throws {
+        try await onThread {
+            let (port, admin) = (try freePort(), try freePort())
+            let upstream = try LoopbackListener()
+            func text(_ status: Int) -> String {
+                Self.text(port, upstream, status: status).replacing(
+                    "admin: { address: \"\"", with: "admin: { address: \"127.0.0.1:\(admin)\"")
+            }
+            let proxy = try ProxyProcess(configuration: text(301), awaiting: [port, admin])
+            func count(_ outcome: String) throws -> Int? {
+                let client = try Peer(connectedTo: admin)
+                client.says(request("/metrics", host: "localhost", fields: "Connection: close\r\n"))
+                let name = "hdproxy_config_reloads_total{outcome=\"\(outcome)\"} "
+                return try client.hearsAnswer().body.latin1.split(separator: "\n").first { $0.hasPrefix(name) }
+                    .flatMap { Int($0.dropFirst(name.utf8.count)) }
+            }
+            func awaitCounts(_ wanted: [Int]) throws {
+                let deadline = Deadline.after(.seconds(5))
+                var counts: [Int?] = []
+                repeat {
+                    counts = [try count("applied"), try count("unchanged"), try count("refused")]
+                    usleep(5_000)  // A metric has to be asked for.
+                } while counts != wanted && deadline > .now
+                #expect(counts == wanted)
+            }
+            for (round, status) in [302, 303, 307].enumerated() {
+                proxy.signal(SIGHUP)
+                try text(status).write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+                proxy.signal(SIGHUP)
+                try awaitCounts([round + 1, 0, 0])
+            }
+            proxy.signal(SIGHUP)
+            try awaitCounts([3, 1, 0])
+            try "{".write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            try awaitCounts([3, 1, 1])
+        }
+    }
 }

@@ -51,7 +51,9 @@ struct AdminPages {
         },
         "/api/v1/status": Page { state, _ in .json(await state.status().json()) },
         "/api/v1/config": Page { state, _ in .json(Array(state.settings.text.utf8)) },
-        "/api/v1/rollouts": Page { _, _ in .json { $0.member("rollouts", [String]()) } },
+        "/api/v1/rollouts": Page { state, _ in
+            .json { $0.member("rollouts", state.rolloutReports) { RolloutText.write($1, into: &$0) } }
+        },
         "/api/v1/explain": Page { state, request in await explain(state, request) },
         "/api/v1/drain": Page(acts: true) { state, _ in
             state.drain()

@@ -16,6 +16,8 @@ protocol AdminState: AnyObject {
     func status() async -> StatusReport
     /// The services of it that are called `names`.
     func services(_ names: [String]) async -> [String: ServiceReport]
+    /// The rollouts that are over, the latest one first.
+    var rolloutReports: [RolloutReport] { get }
     /// `/metrics`.
     func metrics(_ format: MetricsFormat) async -> [UInt8]
     /// Begins to drain, where that has not begun yet.

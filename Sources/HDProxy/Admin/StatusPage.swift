@@ -62,6 +62,7 @@ struct StatusPage {
         html += "<main>\n"
         writeAlarms()
         writeServices()
+        writeRollouts()
         writeSources()
         writeRoutes()
         writeProcess()
@@ -69,7 +70,8 @@ struct StatusPage {
         html += """
             <footer>As of \(Self.escaped(report.time)); asked again every 5 s.
             <nav><a href="/readyz?verbose">ready?</a> <a href="/healthz?verbose">healthy?</a>
-            <a href="/metrics">metrics</a> <a href="/api/v1/status">status as JSON</a>
+            <a href="/metrics">metrics</a> <a href="/api/v1/rollouts">rollouts</a>
+            <a href="/api/v1/status">status as JSON</a>
             <a href="/api/v1/config">configuration</a></nav></footer>
             </body></html>
 
@@ -200,6 +202,19 @@ struct StatusPage {
     private static func heard(_ source: SourceReport, now: String) -> String {
         let when = source.heard(now: now)
         return when.isEmpty ? "–" : escaped(when)
+    }
+
+    private mutating func writeRollouts() {
+        guard let rollouts = report.rollouts, !rollouts.isEmpty else { return }
+        html += "<h2>Latest rollouts</h2><section>\n"
+        html += Self.table(["Service", "Ended", "Report"], Array(rollouts.prefix(Self.servicesMax))) { rollout in
+            [
+                ("Service", Self.escaped(rollout.service)),
+                ("Ended", "\(Age.text(of: rollout.ended, now: report.time)) ago"),
+                ("Report", Self.escaped(rollout.summary)),
+            ]
+        }
+        html += "</section>\n"
     }
 
     private mutating func writeSources() {

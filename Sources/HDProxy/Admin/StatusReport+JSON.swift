@@ -54,6 +54,13 @@ extension StatusReport {
                 $0.member("inFlight", worker.inFlight)
             }
         }
+        text.member("rollouts", rollouts ?? []) { text, rollout in
+            text.object {
+                $0.member("service", rollout.service)
+                $0.member("ended", rollout.ended)
+                $0.member("summary", rollout.summary)
+            }
+        }
         text.member("listeners", listeners) { text, listener in
             text.object {
                 $0.member("name", listener.name)

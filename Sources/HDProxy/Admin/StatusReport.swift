@@ -34,6 +34,8 @@ struct StatusReport: Decodable, Equatable, Sendable {
     var services: [ServiceReport] = []
     /// The threads that serve.
     var workers: [WorkerReportLine] = []
+    /// The latest rollout of each service that had one; nil from a process that knows none.
+    var rollouts: [RolloutLine]? = []
 
     /// Whether all conditions hold.
     var isReady: Bool { conditions.allSatisfy(\.isMet) }

@@ -13,7 +13,7 @@ struct StatusText {
 
     /// The whole of it.
     var text: String {
-        let parts = [heading, summary, alarms, sources] + report.services.map(service) + [routes]
+        let parts = [heading, summary, alarms, sources] + report.services.map(service) + [rollouts, routes]
         return parts.filter { !$0.isEmpty }.joined(separator: "\n")
     }
 
@@ -138,6 +138,16 @@ struct StatusText {
             StatusCell(endpoint.ejections == 0 ? "" : String(endpoint.ejections), .warning),
             StatusCell(endpoint.why(now: report.time), endpoint.usable ? .plain : .bad),
         ]
+    }
+
+    private var rollouts: String {
+        let rows = (report.rollouts ?? []).map { rollout in
+            [
+                StatusCell(rollout.service), StatusCell("\(Age.text(of: rollout.ended, now: report.time)) ago"),
+                StatusCell(rollout.summary),
+            ]
+        }
+        return rows.isEmpty ? "" : styled("Latest rollouts", .bold) + "\n" + table(rows)
     }
 
     private var routes: String {

@@ -34,6 +34,8 @@ extension ControlLoop: AdminState {
         ]
     }
 
+    var rolloutReports: [RolloutReport] { rollouts.reports }
+
     func drain() { drain(because: "admin") }
 
     func reload() async -> ReloadOutcome { await reload(isAsked: true) }
@@ -42,7 +44,7 @@ extension ControlLoop: AdminState {
 
     /// What each worker has counted. For one that is stuck its last answer stands: a counter that fell and rose again
     /// would look like a rush of requests.
-    private func telemetry() async -> [WorkerTelemetry] {
+    func telemetry() async -> [WorkerTelemetry] {
         let gate = Gate()
         let reply = TelemetryReply(workers.count) { _ in ControlThread.spawn { gate.open() } }
         workers.report(to: reply)
@@ -99,6 +101,7 @@ extension ControlLoop: AdminState {
         report.routes = settings.routeReports
         let isStale = staleness
         report.services = discovery.view.map { ServiceReport($0, live, isStale: isStale($0)) }
+        report.rollouts = RolloutLine.latest(rolloutReports)
         report.workers = turns.enumerated().map { index, turn in
             let own = told[index]
             return WorkerReportLine(

@@ -62,6 +62,12 @@ final class ControlLoop {
     /// How many configurations have been served.
     var generation: UInt64 = 1
     var reloads = ReloadCounts()
+    /// The rollouts of the services.
+    var rollouts = RolloutLedger()
+    /// Open when endpoints have changed, or it is time to look at them again.
+    let endpointsChanged: Gate
+    /// Seconds until they are looked at again in any case.
+    var ticksLeft = 1
     /// What each worker has told last.
     var lastTold: [WorkerTelemetry]
     private(set) var phase = Phase.starting
@@ -84,6 +90,8 @@ final class ControlLoop {
     /// anything, is no reason to send the others' clients away.
     private(set) var wasDiscovered = false
     private var isReloadBySignal = false
+    /// When the process is gone, once that has a deadline.
+    private var leavesBy = Instant.never
     private let end = Gate()
     private var status: Int32 = 0
 
@@ -94,10 +102,14 @@ final class ControlLoop {
         let log = EventLog(writer: writer, level: settings.log.level)
         let workers = try WorkerPool(count: settings.workers > 0 ? settings.workers : usableProcessors())
         held = try Listening.bind(settings.listeners, workers: workers.count)
+        let endpointsChanged = Gate()
         let discovery = Discovery(
             settings: settings.discovery, services: settings.serviceSpecs, place: .ofThisProcess,
             version: hdproxyVersion,
-            changed: { workers.change($0) }, note: { log.write($0) })
+            changed: { changes in
+                workers.change(changes)
+                endpointsChanged.open()
+            }, note: { log.write($0) })
         try workers.start(settings.snapshot(generation: 1) { discovery.endpoints(of: $0) }, log: writer)
         self.source = source
         self.signals = signals
@@ -106,6 +118,7 @@ final class ControlLoop {
         self.workers = workers
         lastTold = Array(repeating: WorkerTelemetry(), count: workers.count)
         self.discovery = discovery
+        self.endpointsChanged = endpointsChanged
         self.settings = settings
         // Without it SIGHUP still reloads.
         if case .file(let path) = source { watch = try? FileWatch(path: path) }
@@ -130,18 +143,25 @@ final class ControlLoop {
         ControlThread.spawn { [self] in wasDiscovered = await discovery.firstAnswer() }
         ControlThread.spawn { [self] in await followTurns() }
         ControlThread.spawn { [self] in await followSightings() }
+        ControlThread.spawn { [self] in await followRollouts() }
         guard startAdmin() else { return 1 }
         ControlThread.spawn { [self] in await serveOnceDiscovered() }
         // The file may have changed since it was read, before anybody watched it.
         reloadAsked.open()
         await end.passed()
         await admin?.stop()
-        discovery.keepTheLast()
-        writer.end()
+        discovery.keepTheLast(within: millisecondsLeft)
+        writer.end(within: millisecondsLeft)
         return status
     }
 
+    /// For how long a slow disk or reader of the log is waited for at the end.
+    private var millisecondsLeft: Int32 {
+        Int32(clamping: max(20, min(1000, (leavesBy - Clock.now()).nanoseconds / 1_000_000)))
+    }
+
     func finish(_ status: Int32) {
+        if end.isOpen { return }
         self.status = status
         end.open()
     }
@@ -244,6 +264,17 @@ final class ControlLoop {
         held = nil
         log.write(.info, "draining", ["signal": .text(reason), "timeout": .text("\(settings.drain.timeout)")])
         workers.drain(settings.drain)
+        leavesBy =
+            Clock.now() + Instant.Span(settings.drain.delay) + Instant.Span(settings.drain.timeout)
+            + .milliseconds(500)
+        ControlThread.spawn { [self] in await leaveInTime() }
+    }
+
+    /// The workers leave by themselves a moment before; one that is stuck would not.
+    private func leaveInTime() async {
+        guard await ControlThread.sleep(until: leavesBy + .milliseconds(-100)) == .timedOut, !end.isOpen else { return }
+        log.write(.error, "exit", ["reason": .text("a worker does not leave in time")])
+        finish(1)
     }
 
     /// Asks each worker once a second to say that it turns.

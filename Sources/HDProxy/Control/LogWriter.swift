@@ -62,13 +62,13 @@ final class LogWriter: Sendable {
         wake.wake()
     }
 
-    /// Writes what is left, for at most a second.
-    func end() {
+    /// Writes what is left, for at most as long, and no more.
+    func end(within milliseconds: Int32 = 1000) {
         state.withLock { $0.ends = true }
         wake.wake()
         var wait = pollfd(fd: done.number, events: Int16(POLLIN), revents: 0)
         // Safety: one pollfd.
-        _ = unsafe poll(&wait, 1, 1000)
+        _ = unsafe poll(&wait, 1, milliseconds)
     }
 
     private func run(_ opened: Int32) {

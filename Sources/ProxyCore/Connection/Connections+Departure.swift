@@ -29,7 +29,23 @@ extension Connections {
         if !observed.isEmpty { closeStrayObserved() }
         totals.forget(at: now)
         if isAwaited { moveUnsent() }
+        if isAwaited { doubtTunnels() }
     }
+
+    /// A tunnel to an endpoint that left lives as long as the pod lets it. Some pods go without a word, and with them
+    /// the one who would tell the tunnel's end: so the peer is asked whether it is still there.
+    private mutating func doubtTunnels() {
+        for u in 0..<upstreams.slotCount where upstreams.isUsed(u) && upstreams[u].client >= 0 {
+            guard clients[upstreams[u].client].isTunnel,
+                directory.endpoints[upstreams[u].endpoint].standing == .gone
+            else { continue }
+            upstreams[u].socket.noticeDeadPeer(
+                idleSeconds: Self.doubtSeconds, intervalSeconds: Self.doubtSeconds, probes: 3)
+        }
+    }
+
+    /// How often, in seconds, such a peer is asked; the third question without an answer is the end.
+    private static var doubtSeconds: Int32 { 10 }
 
     /// Moves each request that waits for an endpoint that is gone, and of which that has seen no byte. One look at all
     /// connections for all endpoints that went in a turn.

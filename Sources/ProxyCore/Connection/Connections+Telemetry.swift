@@ -17,6 +17,7 @@ extension Connections {
             totals.routes[r].responseBytes &+= clients[c].bytesOut
         }
         countAttempt(c, kind)
+        if kind == .noEndpoint, let service = serviceTotals(c) { totals.services[service].unanswered &+= 1 }
         if clients[c].exchange.attempts > 1 { countRetries(c, kind) }
     }
 
@@ -26,7 +27,9 @@ extension Connections {
         let endpoint = clients[c].endpointTotals
         if endpoint.isNone { return }
         clients[c].endpointTotals = .none
-        if totals.endpoints.contains(endpoint) { totals.endpoints[endpoint.index].outcomes[kind] &+= 1 }
+        guard totals.endpoints.contains(endpoint) else { return }
+        totals.endpoints[endpoint.index].outcomes[kind] &+= 1
+        if kind.isUpstreamFailure { totals.endpoints[endpoint.index].tenure.lastRequest = now }
     }
 
     /// A try has failed so, and another one follows.
@@ -50,6 +53,10 @@ extension Connections {
         let span = now - clients[c].sentAt
         directory.noteLatency(upstreams[clients[c].upstream].endpoint, span, now: now)
         if let service = serviceTotals(c) { totals.services[service].upstreamDuration.record(span) }
+        let endpoint = clients[c].endpointTotals
+        if totals.endpoints.contains(endpoint) {
+            totals.endpoints[endpoint.index].tenure.noteAnswer(sentAt: clients[c].sentAt, took: span)
+        }
     }
 
     /// A connection for a client was made.
@@ -93,7 +100,7 @@ extension Connections {
             let key = EndpointKey(
                 service: directory.services[directory.endpoints[slot].service].name,
                 address: directory.endpoints[slot].address)
-            directory.endpoints[slot].totals = totals.use(key)
+            directory.endpoints[slot].totals = totals.use(key, by: directory.endpoints[slot].id)
         }
     }
 
@@ -128,10 +135,13 @@ extension Connections {
         }
         telemetry.attempts = totals.endpointNames.entries.map { key, entry in
             let i = entry.slot.index
+            let tenure = totals.endpoints[i].tenure
             return WorkerTelemetry.Attempts(
                 service: key.service, address: key.address, outcomes: totals.endpoints[i].outcomes,
                 moved: totals.endpoints[i].moved, retried: totals.endpoints[i].retried,
-                ghosts: totals.endpoints[i].ghosts)
+                ghosts: totals.endpoints[i].ghosts, id: tenure.id,
+                firstRequest: tenure.firstRequest == .never ? nil : tenure.firstRequest,
+                lastRequest: tenure.lastRequest == .never ? nil : tenure.lastRequest, firstByte: tenure.firstByte)
         }
         tellServices(&telemetry)
         tellRefusals(&telemetry)
@@ -150,7 +160,7 @@ extension Connections {
                     connectTimeout: totals.services[i].connectTimeout,
                     connectUnreachable: totals.services[i].connectUnreachable,
                     retriesAnswered: totals.services[i].retriesAnswered,
-                    retriesFailed: totals.services[i].retriesFailed))
+                    retriesFailed: totals.services[i].retriesFailed, unanswered: totals.services[i].unanswered))
         }
         for s in 0..<directory.services.slotCount where directory.services.isUsed(s) {
             guard let place = places[directory.services[s].name] else { continue }

@@ -123,6 +123,18 @@ extension Outcome {
         case upstreamReset, upstreamMalformed, ghost, responseTimeout, upstreamStalled
         case overloaded, drained
 
+        /// Whether an endpoint, or the way there, failed the request.
+        public var isUpstreamFailure: Bool {
+            switch self {
+            case .connectRefused, .connectTimeout, .connectUnreachable, .upstreamReset, .upstreamMalformed, .ghost,
+                .responseTimeout, .upstreamStalled:
+                true
+            case .ok, .redirected, .answered, .tunnel, .rejected, .headTimeout, .bodyTimeout, .clientClosed,
+                .clientStalled, .noRoute, .noEndpoint, .overloaded, .drained:
+                false
+            }
+        }
+
         /// The word for it in the log and in metrics.
         public var word: StaticString {
             switch self {

@@ -33,6 +33,8 @@ struct ServiceTotals: ~Copyable {
     /// Further attempts that brought an answer, and those that did not.
     var retriesAnswered: UInt64 = 0
     var retriesFailed: UInt64 = 0
+    /// Requests for which there was no endpoint.
+    var unanswered: UInt64 = 0
 }
 
 /// What is counted of one endpoint: how attempts at it ended.
@@ -45,6 +47,28 @@ struct EndpointTotals: ~Copyable {
     var retried: UInt64 = 0
     /// Answers that were not the service's.
     var ghosts: UInt64 = 0
+
+    /// Of whoever has, or had, the address last; the counts above go on when another one has it.
+    var tenure = Tenure()
+}
+
+/// What one endpoint, by its identity, has done.
+struct Tenure {
+    /// Who.
+    var id: EndpointID?
+    /// When the first and the last request that were answered, or the last that failed, were sent.
+    var firstRequest = Instant.never
+    var lastRequest = Instant.never
+    /// From the request's last byte sent to the answer's first byte.
+    var firstByte = Histogram()
+
+    /// Notes an answer.
+    @inline(__always)
+    mutating func noteAnswer(sentAt: Instant, took span: Instant.Span) {
+        if firstRequest == .never { firstRequest = sentAt }
+        lastRequest = sentAt
+        firstByte.record(span)
+    }
 }
 
 /// What is counted of one listener.
@@ -120,6 +144,15 @@ struct Totals: ~Copyable {
     /// The slot of an endpoint.
     mutating func use(_ key: EndpointKey) -> SlotID {
         endpointNames.use(key) { endpoints.insert(EndpointTotals(key: key)) }
+    }
+    /// The slot of an endpoint that has just come.
+    mutating func use(_ key: EndpointKey, by id: EndpointID) -> SlotID {
+        let slot = use(key)
+        if endpoints.contains(slot), endpoints[slot.index].tenure.id != id {
+            endpoints[slot.index].tenure = Tenure()
+            endpoints[slot.index].tenure.id = id
+        }
+        return slot
     }
     /// The slot of a listener.
     mutating func use(listener: String) -> SlotID { listenerNames.use(listener) { listeners.insert(ListenerTotals()) } }

@@ -41,6 +41,8 @@ public struct WorkerTelemetry: Sendable {
         public var retriesAnswered: UInt64 = 0
         /// Attempts after a request's first one that did not.
         public var retriesFailed: UInt64 = 0
+        /// Requests for which there was no endpoint.
+        public var unanswered: UInt64 = 0
         /// Connections to its endpoints that wait for a request.
         public var idleConnections = 0
         /// Connections to its endpoints that serve a request.
@@ -63,6 +65,15 @@ public struct WorkerTelemetry: Sendable {
         public var retried: UInt64 = 0
         /// Answers that were not the service's.
         public var ghosts: UInt64 = 0
+
+        /// Who has, or had, the address last. What follows is of that one alone.
+        public var id: EndpointID?
+        /// When the first request was sent there that was answered; nil: none was.
+        public var firstRequest: Instant?
+        /// When the last request was sent there that was answered or failed; nil: none was.
+        public var lastRequest: Instant?
+        /// From the request's last byte sent to the answer's first byte.
+        public var firstByte = Histogram()
     }
 
     /// An endpoint of a service as it is now, one that is gone and still finishes requests included.
@@ -134,7 +145,7 @@ public struct WorkerTelemetry: Sendable {
             for service in one.services { services.add(service.service, service) { $0.add(service) } }
             for attempt in one.attempts {
                 attempts.add(EndpointKey(service: attempt.service, address: attempt.address), attempt) {
-                    $0.outcomes.add(attempt.outcomes)
+                    $0.add(attempt)
                 }
             }
             for endpoint in one.endpoints {
@@ -211,6 +222,20 @@ extension WorkerTelemetry.Route {
     }
 }
 
+extension WorkerTelemetry.Attempts {
+    fileprivate mutating func add(_ other: WorkerTelemetry.Attempts) {
+        outcomes.add(other.outcomes)
+        moved &+= other.moved
+        retried &+= other.retried
+        ghosts &+= other.ghosts
+        // A worker that has not read its mail yet may still have the one before.
+        guard id == other.id else { return }
+        firstRequest = [firstRequest, other.firstRequest].compactMap(\.self).min()
+        lastRequest = [lastRequest, other.lastRequest].compactMap(\.self).max()
+        firstByte.add(other.firstByte)
+    }
+}
+
 extension WorkerTelemetry.Service {
     fileprivate mutating func add(_ other: WorkerTelemetry.Service) {
         inFlight += other.inFlight
@@ -222,6 +247,7 @@ extension WorkerTelemetry.Service {
         connectUnreachable &+= other.connectUnreachable
         retriesAnswered &+= other.retriesAnswered
         retriesFailed &+= other.retriesFailed
+        unanswered &+= other.unanswered
         idleConnections += other.idleConnections
         activeConnections += other.activeConnections
         connectingConnections += other.connectingConnections

@@ -28,6 +28,15 @@ final class Peer {
         try reader.message(answering: method, until: .after(patience)).orStageError("an answer")
     }
 
+    /// The next `count` bytes, whatever they mean; fewer where no more come in time.
+    func hears(_ count: Int, within patience: Duration = .seconds(5)) -> [UInt8] {
+        let deadline = Deadline.after(patience)
+        while socket.unread.count < count, socket.receive(until: deadline) == .bytes {}
+        let heard = Array(socket.unread.prefix(count))
+        socket.unread.removeFirst(heard.count)
+        return heard
+    }
+
     /// Whether the connection's end comes in time, and nothing before it.
     func hearsEnd(within patience: Duration = .seconds(5)) -> Bool {
         let arrival = socket.unread.isEmpty ? socket.receive(until: .after(patience)) : .bytes

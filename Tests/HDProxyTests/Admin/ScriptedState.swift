@@ -30,6 +30,8 @@ final class ScriptedState: AdminState {
         Dictionary(report.services.filter { names.contains($0.name) }.map { ($0.name, $0) }) { first, _ in first }
     }
 
+    var rolloutReports: [RolloutReport] { [] }
+
     func metrics(_ format: MetricsFormat) async -> [UInt8] {
         Array((format == .openMetrics ? metricsText + "# EOF\n" : metricsText).utf8)
     }
@@ -107,6 +109,11 @@ final class ScriptedState: AdminState {
             workers: [
                 WorkerReportLine(name: "worker-0", lastTurnMs: 3.25, connections: 7, inFlight: 2),
                 WorkerReportLine(name: "worker-1", lastTurnMs: 12, connections: 5, inFlight: 1),
+            ],
+            rollouts: [
+                RolloutLine(
+                    service: "api", ended: "2026-11-24T09:10:27.000000Z",
+                    summary: "3 in, 3 out in 7.5 s; 2 moved, 0 retried, 0 failed")
             ])
     }()
 }

@@ -64,6 +64,9 @@ import Testing
 
                     Service lost  no endpoints
 
+                    Latest rollouts
+                      api  4 min ago  3 in, 3 out in 7.5 s; 2 moved, 0 retried, 0 failed
+
                     Routes
                       routes[0]  api.myhoneydue.com        to api
                       routes[1]  *.myhoneydue.com/static/  to admin (90), api (10)

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import ProxyCore
@@ -148,5 +149,41 @@ import Testing
         let atA = try #require(a.accept())
         #expect(atA.read()?.hasPrefix("GET / ") == true)
         _ = client.read()
+    }
+
+    /// A socket's TCP keep-alive: seconds until the first question, or nil where it is off.
+    private func keepAlive(_ number: Int32) -> Int32? {
+        var (isOn, idle): (Int32, Int32) = (0, 0)
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        // Safety: both options are ints.
+        unsafe getsockopt(number, SOL_SOCKET, SO_KEEPALIVE, &isOn, &length)
+        unsafe getsockopt(number, Int32(IPPROTO_TCP), TCP_KEEPIDLE, &idle, &length)
+        return isOn == 1 ? idle : nil
+    }
+
+    @Test func aTunnelLivesOnAndItsPeerIsAskedWhetherItIsStillThere() throws {
+        let a = try PeerServer(), b = try PeerServer()
+        var rig = try Rig(Rig.snapshot([a.endpoint("a")]))
+        let client = try rig.client()
+        client.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        rig.turn()
+        rig.turn()
+        let atA = try #require(a.accept())
+        #expect(atA.read()?.contains("websocket") == true)
+        atA.write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        rig.turn()
+        #expect(client.read()?.hasPrefix("HTTP/1.1 101 ") == true)
+        #expect(keepAlive(rig.connections.upstreams[0].socket.number) == nil)
+        rig.connections.adopt([EndpointsChange(service: "s", endpoints: [b.endpoint("b")])])
+        #expect(keepAlive(rig.connections.upstreams[0].socket.number) == 10)
+        for word in ["one", "two"] {
+            client.write(word)
+            rig.turn()
+            #expect(atA.read() == word)
+            atA.write(word)
+            rig.turn()
+            #expect(client.read() == word)
+        }
+        #expect(rig.connections.webSockets.count == 1)
     }
 }
