@@ -186,6 +186,13 @@ private let rollout: [DeployFact] = [
             ]
         }, spoilt: { $0["DaemonSet"]["spec.updateStrategy.rollingUpdate.maxUnavailable"] = nil }),
     DeployFact(
+        "two pods meet at a name that belongs to the node's network: they share no file system",
+        {
+            // Its default is made from the first listener's address.
+            guard let socket = $0.edge["handoff.socket"] else { return true }
+            return socket.text?.hasPrefix("@") == true
+        }, spoilt: { $0.edge["handoff"] = ["socket": "/run/hdproxy/handoff.sock"] }),
+    DeployFact(
         "a new generation is available once its predecessor can no longer take the sockets back",
         { seconds($0["DaemonSet"]["spec.minReadySeconds"]) >= seconds($0.edge["handoff.confirm"], else: 10) },
         spoilt: { $0["DaemonSet"]["spec.minReadySeconds"] = nil }),

@@ -84,6 +84,34 @@ final class AdminServer {
         if isTaken { retry = ControlThread.spawn { [weak self] in await Self.tryAgain { self } } }
     }
 
+    // MARK: Handing over
+
+    /// The descriptor of the TCP listener, which stays ours; nil where there is none.
+    var number: Int32? { tcp?.number }
+
+    /// Leaves those who come to the address to another process, which has the same socket.
+    func pauseAddress() { tcp?.pause() }
+
+    /// Serves those who come to the address again.
+    func resumeAddress() { tcp?.start() }
+
+    /// Lets go of the address, for good.
+    func closeAddress() {
+        retry?.cancel()
+        retry = nil
+        tcp?.stop()
+        tcp = nil
+    }
+
+    /// Serves at the configured address by a socket that a predecessor gave.
+    func take(_ descriptor: consuming FileDescriptor) {
+        closeAddress()
+        let listener = AdminListener(Socket(owning: descriptor.release()), pages, bounds)
+        tcp = listener
+        listener.start()
+        report(Notice(.info, "admin_listening", ["address": listener.name]))
+    }
+
     /// Closes everything; afterwards the socket's file is gone.
     func stop() async {
         retry?.cancel()
@@ -148,12 +176,18 @@ final class AdminListener {
     private let bounds: AdminBounds
     private var connections: [AdminConnection] = []
     private var accepting: Task<Void, Never>?
+    private var isPaused = false
 
     /// Listens on `address`, which no other process may share: it would answer for us.
-    init(address: NetworkAddress, _ pages: AdminPages, _ bounds: AdminBounds) throws(SystemError) {
-        let socket = try Socket.listening(on: address, sharesPort: false)
-        self.address = socket.localAddress() ?? address
-        name = (socket.localAddress() ?? address).description
+    convenience init(address: NetworkAddress, _ pages: AdminPages, _ bounds: AdminBounds) throws(SystemError) {
+        self.init(try Socket.listening(on: address, sharesPort: false), pages, bounds)
+    }
+
+    /// Serves who comes to `socket`, which listens on an address.
+    init(_ socket: consuming Socket, _ pages: AdminPages, _ bounds: AdminBounds) {
+        let address = socket.localAddress() ?? AdminSettings.defaultAddress
+        self.address = address
+        name = address.description
         path = nil
         self.socket = socket
         self.pages = pages
@@ -173,12 +207,36 @@ final class AdminListener {
     }
 
     /// Accepts from now on.
-    func start() { accepting = ControlThread.spawn { [self] in await accept() } }
+    func start() {
+        let former = accepting
+        isPaused = false
+        accepting = ControlThread.spawn { [self] in
+            // One task at a time waits for a descriptor.
+            await former?.value
+            await accept()
+        }
+    }
+
+    /// Accepts no more until ``start()``, and says good-bye to those who wait between two requests: what they ask next is
+    /// another process's to answer.
+    func pause() {
+        isPaused = true
+        accepting?.cancel()
+        for connection in connections where connection.idleSince != nil { connection.cancel() }
+    }
 
     /// Ends it, and the connections with it. Its socket is closed by the task that waits for it: a descriptor must not
     /// become another's while somebody still waits.
     func stop() {
         accepting?.cancel()
+        if isPaused {
+            isPaused = false
+            let former = accepting
+            accepting = ControlThread.spawn { [self] in
+                await former?.value
+                close()
+            }
+        }
         for connection in connections { connection.cancel() }
     }
 
@@ -188,7 +246,8 @@ final class AdminListener {
         accepting = nil
     }
 
-    private var number: Int32 {
+    /// Its descriptor.
+    var number: Int32 {
         if socket.isOpen { return socket.number }
         return unix?.number ?? -1
     }
@@ -199,6 +258,10 @@ final class AdminListener {
             // No descriptor is left, most likely; whoever waits goes on waiting.
             if isExhausted { _ = await ControlThread.sleep(for: .milliseconds(100)) }
         }
+        if !isPaused { close() }
+    }
+
+    private func close() {
         socket = .none()
         unix = nil
     }

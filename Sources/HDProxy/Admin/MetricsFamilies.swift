@@ -39,6 +39,13 @@ struct MetricsFamily: Sendable {
             text.sample(["outcome": "unchanged"], figures.reloads.unchanged)
             text.sample(["outcome": "refused"], figures.reloads.refused)
         },
+        MetricsFamily(.counter, "hdproxy_handoff_total", "Handoffs to and from other processes.") { figures, text in
+            text.sample(["outcome": "given"], figures.handoffs.given)
+            text.sample(["outcome": "taken"], figures.handoffs.taken)
+            text.sample(["outcome": "taken_back"], figures.handoffs.takenBack)
+            text.sample(["outcome": "failed"], figures.handoffs.failed)
+            text.sample(["outcome": "refused"], figures.handoffs.refused)
+        },
         MetricsFamily(.counter, "hdproxy_log_dropped_total", "Lines of the access log that found no room.") {
             $1.sample($0.workers.droppedLogLines)
         },

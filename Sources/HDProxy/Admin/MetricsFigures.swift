@@ -15,6 +15,10 @@ struct MetricsFigures: Sendable {
     var reloads: (applied: Int, unchanged: Int, refused: Int)
     /// Whether we are on our way out.
     var isDraining: Bool
+    /// How often each outcome of a handoff came.
+    var handoffs = HandoffCounts()
+    /// What earlier processes counted, which is added.
+    var inherited = InheritedCounters()
     /// What the system says of this process.
     var process: ProcessFigures
 

@@ -61,6 +61,12 @@ struct MetricsText {
     private let format: MetricsFormat
     private var bytes: [UInt8] = []
     private var family = ""
+    /// Whether samples of the family go on from what earlier processes counted.
+    private var isInherited = false
+    /// What is inherited of the family and was not met yet, by series.
+    private var waiting: [String: UInt64] = [:]
+    private var sums = InheritedCounters()
+    private var isSumming = false
 
     private init(_ format: MetricsFormat) {
         self.format = format
@@ -70,12 +76,35 @@ struct MetricsText {
     /// All metrics.
     static func render(_ figures: MetricsFigures, as format: MetricsFormat) -> [UInt8] {
         var text = MetricsText(format)
-        for family in MetricsFamily.all {
-            text.begin(family)
-            family.write(figures, &text)
-        }
+        text.write(figures)
         if format == .openMetrics { text.append("# EOF\n") }
         return text.bytes
+    }
+
+    /// The counters and histograms of them, for a process that goes on from there.
+    static func counters(_ figures: MetricsFigures) -> InheritedCounters {
+        var text = MetricsText(.prometheus)
+        text.isSumming = true
+        text.write(figures)
+        return text.sums
+    }
+
+    private mutating func write(_ figures: MetricsFigures) {
+        for family in MetricsFamily.all {
+            begin(family)
+            // What tells of this very process begins anew, as the process did.
+            isInherited = family.kind != .gauge && family.name.hasPrefix("hdproxy_")
+            let inherited = isInherited ? figures.inherited.families[family.name] ?? [] : []
+            waiting = Dictionary(inherited.map { ($0.series, $0.value) }) { first, _ in first }
+            family.write(figures, &self)
+            // Series that this process has not come to yet.
+            for sample in inherited where waiting[sample.series] != nil {
+                append(sample.series)
+                append(" ")
+                let isSeconds = family.kind == .histogram && sample.series.hasPrefix(family.name + "_sum")
+                end(sample.series, 0, digits: isSeconds ? 9 : 0)
+            }
+        }
     }
 
     private mutating func begin(_ family: MetricsFamily) {
@@ -100,9 +129,7 @@ struct MetricsText {
 
     /// A sample of the family at hand.
     mutating func sample(_ labels: Labels, _ value: UInt64) {
-        begin("", labels, nil)
-        append(String(value))
-        append("\n")
+        end(begin("", labels, nil), value)
     }
 
     /// A sample of the family at hand.
@@ -110,9 +137,7 @@ struct MetricsText {
 
     /// A sample that is a fraction: so many parts of which `10^digits` are one.
     mutating func sample(_ labels: Labels, _ parts: UInt64, digits: Int) {
-        begin("", labels, nil)
-        append(parts, digits: digits)
-        append("\n")
+        end(begin("", labels, nil), parts, digits: digits)
     }
 
     /// The samples of a histogram of durations.
@@ -120,19 +145,26 @@ struct MetricsText {
         var sum: UInt64 = 0
         for (i, bound) in Histogram.bounds.enumerated() {
             sum &+= histogram.counts[i]
-            begin("_bucket", labels, bound.description)
-            append("\(sum)\n")
+            end(begin("_bucket", labels, bound.description), sum)
         }
-        begin("_bucket", labels, "+Inf")
-        append("\(histogram.count)\n")
-        begin("_sum", labels, nil)
-        append(histogram.sumNanoseconds, digits: 9)
-        append("\n")
-        begin("_count", labels, nil)
-        append("\(histogram.count)\n")
+        end(begin("_bucket", labels, "+Inf"), histogram.count)
+        end(begin("_sum", labels, nil), histogram.sumNanoseconds, digits: 9)
+        end(begin("_count", labels, nil), histogram.count)
     }
 
-    private mutating func begin(_ ending: String, _ labels: Labels, _ bound: String?) {
+    /// Writes a value, with what is inherited of its series.
+    private mutating func end(_ series: String, _ value: UInt64, digits: Int = 0) {
+        let sum = value &+ (series.isEmpty ? 0 : waiting.removeValue(forKey: series) ?? 0)
+        if isSumming, isInherited {
+            sums.families[family, default: []].append(InheritedCounters.Sample(series: series, value: sum))
+        }
+        append(sum, digits: digits)
+        append("\n")
+    }
+
+    /// Writes a sample's name and labels; they, where somebody may have use for them.
+    private mutating func begin(_ ending: String, _ labels: Labels, _ bound: String?) -> String {
+        let start = bytes.count
         append(family)
         append(ending)
         if !labels.isEmpty || bound != nil {
@@ -146,7 +178,9 @@ struct MetricsText {
             if let bound { append("\(separator)le=\"\(bound)\"") }
             append("}")
         }
+        let series = isSumming || !waiting.isEmpty ? String(decoding: bytes[start...], as: UTF8.self) : ""
         append(" ")
+        return series
     }
 
     // MARK: Spelling

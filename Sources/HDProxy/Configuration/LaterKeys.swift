@@ -15,7 +15,6 @@ indirect enum LaterKey: Sendable {
         ("certificates", .list(.object([("certificate", .value), ("key", .value)]))), ("clientCA", .value),
         ("clientAuth", .value), ("minimumVersion", .value),
     ])
-    static let handoff = LaterKey.object([("socket", .value), ("confirm", .value)])
     static let tracing = LaterKey.object([("endpoint", .value), ("tokenFile", .value), ("sample", .value)])
 
     static let middlewares = LaterKey.list(.object([("basicAuth", .object([("usersFile", .value)]))]))

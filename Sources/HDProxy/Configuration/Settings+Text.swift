@@ -44,7 +44,10 @@ extension Settings {
                 ])
             ),
             ("drain", .members([("delay", .duration(drain.delay)), ("timeout", .duration(drain.timeout))])),
-            ("handoff", .members([("socket", .string(""))])),
+            (
+                "handoff",
+                .members([("socket", .string(handoff.socket)), ("confirm", .duration(handoff.confirm))])
+            ),
             (
                 "log",
                 .members([

@@ -21,8 +21,24 @@ struct Settings: Equatable, Sendable {
     var limits = Limits()
     /// How we leave.
     var drain = DrainSpec()
+    /// How we follow another process, and are followed.
+    var handoff = HandoffSettings()
     /// What is logged, and where.
     var log = LogSettings()
+}
+
+/// `handoff`: how one process follows another.
+struct HandoffSettings: Equatable, Sendable {
+    /// The Unix socket's path, an abstract name where it begins with `@`; empty: no handoff.
+    var socket = ""
+    /// For how long a process that has handed over can take back.
+    var confirm = Duration.seconds(10)
+
+    /// The name for a process whose first listener is on `address`. Where the system chooses the port nobody can follow.
+    static func socket(for address: NetworkAddress?) -> String {
+        guard let address, address.port != 0 else { return "" }
+        return "@hdproxy/\(address)"
+    }
 }
 
 /// `admin`: where the process tells how it is.

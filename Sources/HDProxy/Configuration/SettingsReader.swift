@@ -49,6 +49,8 @@ struct SettingsReader {
         if let timeouts = top["timeouts"] { readTimeouts(timeouts) }
         if let limits = top["limits"] { readLimits(limits) }
         if let drain = top["drain"] { readDrain(drain) }
+        settings.handoff.socket = HandoffSettings.socket(for: settings.listeners.first?.address)
+        if let handoff = top["handoff"] { readHandoff(handoff) }
         if let log = top["log"] { readLog(log) }
         refuseLater(top)
     }
@@ -57,11 +59,6 @@ struct SettingsReader {
         top.refuseLater("trustedProxies", .list(.value), unless: { $0 == .array([]) }, or: "[]")
         top.refuseLater("originLockdown", .value, unless: { $0 == .bool(false) }, or: "false")
         top.refuseLater("tracing", .tracing)
-        let isOff = { (value: JSON5Value) in
-            guard case .object(let members) = value else { return false }
-            return members.contains { $0.name == "socket" && $0.node.value == .string("") }
-        }
-        top.refuseLater("handoff", .handoff, unless: isOff, or: "{ socket: \"\" }")
     }
 
     private mutating func readTimeouts(_ item: Item) {
@@ -90,6 +87,22 @@ struct SettingsReader {
         guard let drain = item.section(["delay", "timeout"]) else { return }
         drain.set(&settings.drain.delay, "delay", atLeast: 0)
         drain.set(&settings.drain.timeout, "timeout", atLeast: 0)
+    }
+
+    private mutating func readHandoff(_ item: Item) {
+        guard let handoff = item.section(["socket", "confirm"]) else { return }
+        handoff.set(&settings.handoff.confirm, "confirm", atLeast: 0)
+        let allowed =
+            "an abstract name, as in \"@hdproxy/edge\", or an absolute path, of at most 107 bytes; \"\": no handoff"
+        guard let item = handoff["socket"], let text = item.string(allowed) else { return }
+        let bytes = text.utf8
+        let isName = bytes.first == UInt8(ascii: "@") && bytes.count > 1
+        let isPath = bytes.first == UInt8(ascii: "/") && bytes.last != UInt8(ascii: "/")
+        if text.isEmpty || ((isName || isPath) && bytes.count <= 107 && !bytes.contains(0)) {
+            settings.handoff.socket = text
+        } else {
+            item.report("\(item.shown) is no name for a Unix socket", allowed)
+        }
     }
 
     private mutating func readLog(_ item: Item) {

@@ -25,6 +25,7 @@ extension ControlLoop: AdminState {
     /// This process has its listeners, and discovery its first answer.
     var readiness: [Condition] {
         [
+            Condition("handoff", failure: phase == .handedOver ? "handed over" : nil),
             Condition("draining", failure: phase == .draining ? "the process is draining" : nil),
             Condition("listeners", failure: isListening ? nil : "they wait for discovery"),
             Condition("configuration"),
@@ -36,7 +37,11 @@ extension ControlLoop: AdminState {
 
     var rolloutReports: [RolloutReport] { rollouts.reports }
 
-    func drain() { drain(because: "admin") }
+    func drain() {
+        leavingBecause = "admin"
+        guard let handoff else { return drain(because: "admin") }
+        ControlThread.spawn { await handoff.toldToLeave(isSignal: false) }
+    }
 
     func reload() async -> ReloadOutcome { await reload(isAsked: true) }
 
@@ -58,7 +63,11 @@ extension ControlLoop: AdminState {
     }
 
     func metrics(_ format: MetricsFormat) async -> [UInt8] {
-        let told = await telemetry()
+        MetricsText.render(figures(of: await telemetry()), as: format)
+    }
+
+    /// What metrics are made from, where the workers have `told` this.
+    func figures(of told: [WorkerTelemetry]) -> MetricsFigures {
         let counts = Dictionary(discovery.disagreementCounts.map { ($0.service, $0.count) }) { first, _ in first }
         var known = DiscoveryMetrics()
         known.sources = discovery.sources
@@ -72,10 +81,12 @@ extension ControlLoop: AdminState {
         }
         var figures = MetricsFigures(
             version: hdproxyVersion, workers: told, discovery: known,
-            reloads: (reloads.applied, reloads.unchanged, reloads.refused), isDraining: phase == .draining,
+            reloads: (reloads.applied, reloads.unchanged, reloads.refused), isDraining: isLeaving,
             process: .now())
         figures.workers.droppedLogLines &+= log.dropped
-        return MetricsText.render(figures, as: format)
+        figures.handoffs = handoffs
+        figures.inherited = inherited
+        return figures
     }
 
     // MARK: Status
@@ -126,6 +137,7 @@ extension ControlLoop: AdminState {
         switch phase {
         case .starting: .starting
         case .serving: .serving
+        case .handedOver: .handedOver
         case .draining: .draining
         }
     }

@@ -50,7 +50,7 @@ final class ControlLoop {
 
     /// Where the process is in its life.
     enum Phase: String {
-        case starting, serving, draining
+        case starting, serving, handedOver, draining
     }
 
     let source: ConfigurationSource
@@ -70,17 +70,29 @@ final class ControlLoop {
     var ticksLeft = 1
     /// What each worker has told last.
     var lastTold: [WorkerTelemetry]
-    private(set) var phase = Phase.starting
+    var phase = Phase.starting
     /// The address that each listener has got, by its name.
     private(set) var addresses: [String: NetworkAddress] = [:]
+    /// The sockets of the listeners: bound from the start, listening once this process serves.
+    var stock = ListeningStock()
+    /// Whether the listeners accept, or did until a successor took them.
+    private(set) var isListening = false
+    /// Listeners of which a successor had no use; they are opened anew if this process takes back.
+    var forgone: [ListenerSpec] = []
+    private(set) var handoff: HandoffServer?
+    var handoffs = HandoffCounts()
+    /// The connection on which our predecessor watches us; nil where there is none any more.
+    var predecessor: HandoffConnection?
+    /// What earlier processes counted.
+    var inherited = InheritedCounters()
+    /// Whether the workers were told to leave.
+    private(set) var isLeaving = false
     /// When the process began, in microseconds since 1970.
     let startedMicroseconds = Clock.wallMicroseconds()
     private let signals: Signals
     private var watch: FileWatch?
     private let writer: LogWriter
-    /// Sockets that are bound and do not listen yet; nil once they do.
-    private var held: Listening.Opened?
-    private var admin: AdminServer?
+    private(set) var admin: AdminServer?
     private let reloadAsked = Gate()
     /// Open once the file has been read again after the start.
     private let fileChecked = Gate()
@@ -92,6 +104,8 @@ final class ControlLoop {
     private var isReloadBySignal = false
     /// When the process is gone, once that has a deadline.
     private var leavesBy = Instant.never
+    /// What the process was told to leave by, for the log.
+    var leavingBecause = "admin"
     private let end = Gate()
     private var status: Int32 = 0
 
@@ -101,8 +115,11 @@ final class ControlLoop {
         let writer = try LogWriter(path: settings.log.file)
         let log = EventLog(writer: writer, level: settings.log.level)
         let workers = try WorkerPool(count: settings.workers > 0 ? settings.workers : usableProcessors())
-        held = try Listening.bind(settings.listeners, workers: workers.count)
         let endpointsChanged = Gate()
+        // Whoever follows another process gets its sockets; binding more of them beside it would split its clients.
+        if !HandoffClient.isSomebody(at: settings.handoff.socket) {
+            stock = try ListeningStock.bind(settings.listeners, workers: workers.count)
+        }
         let discovery = Discovery(
             settings: settings.discovery, services: settings.serviceSpecs, place: .ofThisProcess,
             version: hdproxyVersion,
@@ -123,9 +140,6 @@ final class ControlLoop {
         // Without it SIGHUP still reloads.
         if case .file(let path) = source { watch = try? FileWatch(path: path) }
     }
-
-    /// Whether the listeners accept.
-    var isListening: Bool { held == nil }
 
     /// Serves until the process may end; its exit status.
     func run() async -> Int32 {
@@ -149,6 +163,8 @@ final class ControlLoop {
         // The file may have changed since it was read, before anybody watched it.
         reloadAsked.open()
         await end.passed()
+        handoff?.stop()
+        predecessor?.close()
         await admin?.stop()
         discovery.keepTheLast(within: millisecondsLeft)
         writer.end(within: millisecondsLeft)
@@ -191,19 +207,27 @@ final class ControlLoop {
     private func serveOnceDiscovered() async {
         _ = await discovery.firstAnswer(until: Clock.now() + Self.patience)
         _ = await discovery.firstHealth()
-        guard phase == .starting, let opened = held else { return }
+        guard phase == .starting else { return }
+        let server = HandoffServer(
+            owner: self, confirm: settings.handoff.confirm, report: { [log] in log.write($0) })
+        let gift = await takeOver()
+        guard phase == .starting else { return }
+        var copies: [[ListeningSocket]] = []
         do throws(SystemError) {
-            try Listening.listen(opened)
+            try bindMissing()
+            try stock.listen()
+            copies = try stock.copies(for: workers.count)
         } catch {
             log.write(.error, "exit", ["reason": .text(error.description)])
             writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)
             return finish(1)
         }
-        held = nil
+        isListening = true
         phase = .serving
-        workers.adopt(
-            settings.snapshot(generation: generation) { discovery.endpoints(of: $0) }, added: opened.sockets)
-        tell(opened)
+        handoff = server
+        workers.adopt(settings.snapshot(generation: generation) { discovery.endpoints(of: $0) }, added: copies)
+        use(gift, server)
+        tell(stock)
         await fileChecked.passed()
         releaseStartupPages()
         // By then witnesses that take their time have been met, too.
@@ -211,25 +235,19 @@ final class ControlLoop {
         releaseStartupPages()
     }
 
-    /// Keeps sockets of a configuration that came before the process listens, and lets go of those it dropped.
-    func hold(_ opened: Listening.Opened, without removed: [ListenerSpec]) {
-        guard var all = held else { return Listening.close(opened.sockets) }
-        let stay = all.specs.indices.filter { !removed.contains(all.specs[$0]) }
-        all.specs = stay.map { all.specs[$0] } + opened.specs
-        all.addresses = stay.map { all.addresses[$0] } + opened.addresses
-        for worker in all.sockets.indices {
-            Listening.close([all.sockets[worker].filter { removed.contains($0.spec) }])
-            all.sockets[worker].removeAll { removed.contains($0.spec) }
-            all.sockets[worker] += opened.sockets[worker]
-        }
-        held = all
+    /// Has `added` in place of the listeners `removed`.
+    func replace(_ removed: [ListenerSpec], with added: ListeningStock) {
+        stock.remove(removed)
+        stock.entries += added.entries
     }
 
     /// Says in the log where listeners are.
-    func tell(_ opened: Listening.Opened) {
-        for (listener, address) in zip(opened.specs, opened.addresses) {
-            addresses[listener.name] = address
-            log.write(.info, "listening", ["listener": .text(listener.name), "address": .text(address.description)])
+    func tell(_ opened: ListeningStock) {
+        for entry in opened.entries {
+            addresses[entry.spec.name] = entry.address
+            log.write(
+                .info, "listening",
+                ["listener": .text(entry.spec.name), "address": .text(entry.address.description)])
         }
     }
 
@@ -248,20 +266,34 @@ final class ControlLoop {
             reloadAsked.open()
         case SIGUSR1: writer.reopen()
         default:
-            guard phase != .draining else {
-                log.write(.warn, "exit", ["reason": .text("second signal")])
-                return finish(1)
+            let name = signal == SIGINT ? "SIGINT" : "SIGTERM"
+            leavingBecause = name
+            if let handoff {
+                ControlThread.spawn { await handoff.toldToLeave(isSignal: true) }
+            } else if phase == .draining {
+                exitNow()
+            } else {
+                drain(because: name)
             }
-            drain(because: signal == SIGINT ? "SIGINT" : "SIGTERM")
         }
+    }
+
+    /// Ends without waiting for anything: somebody insists.
+    func exitNow() {
+        log.write(.warn, "exit", ["reason": .text("second signal")])
+        finish(1)
     }
 
     /// Stops accepting and finishes what is under way.
     func drain(because reason: String) {
         guard phase != .draining else { return }
-        phase = .draining
-        if let held { Listening.close(held.sockets) }
-        held = nil
+        // Whoever watches us can accept again at once.
+        predecessor?.close()
+        predecessor = nil
+        if phase != .handedOver { phase = .draining }
+        isLeaving = true
+        // Our own descriptors go first: the last one that is closed is a worker's, which has looked who waits.
+        stock.entries = []
         log.write(.info, "draining", ["signal": .text(reason), "timeout": .text("\(settings.drain.timeout)")])
         workers.drain(settings.drain)
         leavesBy =
@@ -275,6 +307,13 @@ final class ControlLoop {
         guard await ControlThread.sleep(until: leavesBy + .milliseconds(-100)) == .timedOut, !end.isOpen else { return }
         log.write(.error, "exit", ["reason": .text("a worker does not leave in time")])
         finish(1)
+    }
+
+    /// Finishes what is under way, however long it takes: a successor accepts.
+    func finishWhatIsLeft() {
+        isLeaving = true
+        stock.entries = []
+        workers.drain(.withoutDeadline)
     }
 
     /// Asks each worker once a second to say that it turns.
@@ -303,7 +342,7 @@ final class ControlLoop {
             await reloadAsked.passed()
             _ = await ControlThread.sleep(until: Clock.now() + Self.gathering)
             reloadAsked.close()
-            if phase == .draining { return }
+            if isLeaving { return }
             let isAsked = isReloadBySignal
             isReloadBySignal = false
             await reload(isAsked: isAsked)

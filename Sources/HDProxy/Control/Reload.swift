@@ -15,6 +15,8 @@ extension ControlLoop {
     /// For how long a service that a reload brings may be looked for before the reload goes on without it.
     private static let patience = Instant.Span.milliseconds(1000)
 
+    private static let handedOver = "the process has handed over to another one"
+
     /// Reads the configuration again and acts on it. Where nobody asked for it (`isAsked`), because the folder has
     /// other files that change, an unchanged one is no event.
     @discardableResult
@@ -28,6 +30,7 @@ extension ControlLoop {
 
     private func reloadNow(isAsked: Bool) async -> ReloadOutcome {
         if phase == .draining { return refuse(["the process is draining"]) }
+        if isHandedOver { return isAsked ? refuse([Self.handedOver]) : .unchanged(generation: generation) }
         guard case .file(let path) = source else { return .unchanged(generation: generation) }
         switch loadConfiguration(path: path) {
         case .failure(let problems): return refuse(problems.lines)
@@ -46,29 +49,38 @@ extension ControlLoop {
         guard fixed.isEmpty else { return refuse(fixed) }
         let added = new.listeners.filter { !settings.listeners.contains($0) }
         let removed = settings.listeners.filter { !new.listeners.contains($0) }
-        let opened: Listening.Opened
+        let opened: ListeningStock
+        let copies: [[ListeningSocket]]
+        let wasListening = isListening
         do throws(SystemError) {
-            opened = try Listening.bind(added, workers: workers.count)
-            if isListening { try Listening.listen(opened) }
+            opened = try ListeningStock.bind(added, workers: workers.count)
+            if wasListening { try opened.listen() }
+            copies = wasListening ? try opened.copies(for: workers.count) : []
         } catch {
             return refuse([error.description])
         }
         do throws(Refusal) {
             try adopt(admin: new.admin)
         } catch {
-            Listening.close(opened.sockets)
+            ListeningStock.close(copies)
             return refuse([error.text])
         }
-        // Before the wait: a start may be over behind it, and listens on what is held by then.
-        let wasListening = isListening
-        if !wasListening { hold(opened, without: removed) }
+        // Before the wait: a start may be over behind it, and listens on what is there by then.
+        if !wasListening { replace(removed, with: opened) }
         await discover(new)
+        if isHandedOver {
+            ListeningStock.close(copies)
+            return refuse([Self.handedOver])
+        }
 
         generation += 1
         reloads.applied += 1
         settings = new
         let snapshot = new.snapshot(generation: generation) { discovery.endpoints(of: $0) }
-        workers.adopt(snapshot, added: wasListening ? opened.sockets : [], removed: removed)
+        // Our own descriptors go first: the last one that is closed is a worker's, which has looked who waits.
+        if wasListening { replace(removed, with: opened) }
+        workers.adopt(snapshot, added: copies, removed: removed)
+        adopt(handoff: new.handoff)
         log.level = new.log.level
         if wasListening { tell(opened) }
         log.write(

@@ -64,6 +64,9 @@ final class WorkerPool: Sendable {
         }
     }
 
+    /// Tells every worker to accept no more, and to leave those who wait to somebody else.
+    func letGo() { for mailbox in mailboxes { mailbox.send(.letGo) } }
+
     /// Tells every worker where services live now.
     func change(_ changes: [EndpointsChange]) {
         let told = held.withLock { held in

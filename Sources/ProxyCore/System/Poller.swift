@@ -82,9 +82,15 @@ public struct Readiness: Equatable, Sendable {
             EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue, token)
     }
 
-    /// Registers a listener or a wake handle, level-triggered: what is not taken now is told again.
+    /// Registers a wake handle, level-triggered: what is not taken now is told again.
     public borrowing func addLevel(_ number: Int32, _ token: Token) -> Bool {
         control(EPOLL_CTL_ADD, number, EPOLLIN.rawValue, token)
+    }
+
+    /// Registers a listening socket, level-triggered. Where other pollers have the same socket, one of them is told of a
+    /// connection, not all (EPOLLEXCLUSIVE).
+    public borrowing func addListener(_ number: Int32, _ token: Token) -> Bool {
+        control(EPOLL_CTL_ADD, number, EPOLLIN.rawValue | EPOLLEXCLUSIVE.rawValue, token)
     }
 
     /// Registers any descriptor, level-triggered, for reading or for writing.

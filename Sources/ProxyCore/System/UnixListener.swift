@@ -1,17 +1,27 @@
 // Who may talk to this very process, and to no other? A Unix socket has a name in the file system, which a dead process
-// leaves behind and a living one owns: the first is replaced, the second is never robbed.
+// leaves behind and a living one owns: the first is replaced, the second is never robbed. Or it has an abstract name,
+// which begins with `@` here: it belongs to the network namespace, whatever file systems processes have, and goes with the
+// last descriptor (unix(7)).
 
 import CLinux
 import Glibc
 
-/// A Unix socket that listens at a path. The file goes with it.
+/// A Unix socket that listens at a path. The file goes with it, unless the socket was shared with another process.
 public struct UnixListener: ~Copyable, Sendable {
     /// Its path.
     public let path: String
     private let descriptor: FileDescriptor
-    private let file: (device: UInt64, number: UInt64)
+    private var file: (device: UInt64, number: UInt64)?
 
-    /// Listens at `path`; only this user and its group may connect. A file that a dead process left there is replaced.
+    /// The socket `descriptor`, which listens at `path` already and was opened by another process.
+    public init(owning descriptor: consuming FileDescriptor, path: String) {
+        self.path = path
+        self.descriptor = descriptor
+        file = Self.file(at: path).map { ($0.device, $0.number) }
+    }
+
+    /// Listens at `path`; only this user and its group may connect (to an abstract name everybody may). A file that a dead
+    /// process left there is replaced.
     ///
     /// - Throws: `EADDRINUSE` where a process listens there, `EEXIST` where something else has that name.
     public init(path: String, backlog: Int32 = 64) throws(SystemError) {
@@ -19,6 +29,15 @@ public struct UnixListener: ~Copyable, Sendable {
         let number = Glibc.socket(AF_UNIX, Self.flags, 0)
         guard number >= 0 else { throw SystemError("socket", doing: doing) }
         let descriptor = FileDescriptor(owning: number)
+        if path.hasPrefix("@") {
+            let result = try Self.bind(number, path, doing)
+            guard result == 0 else { throw SystemError("bind", code: result, doing: doing) }
+            guard Glibc.listen(number, backlog) == 0 else { throw SystemError("listen", doing: doing) }
+            self.path = path
+            self.descriptor = descriptor
+            file = nil
+            return
+        }
         // The file takes the socket's mode, less the umask: at no moment may anybody else connect.
         _ = fchmod(number, Self.mode)
         var result = try Self.bind(number, path, doing)
@@ -42,13 +61,21 @@ public struct UnixListener: ~Copyable, Sendable {
 
     deinit {
         // Somebody may have put a socket of his own there in the meantime.
-        guard let now = Self.file(at: path), now.device == file.device, now.number == file.number else { return }
+        guard let file, let now = Self.file(at: path), now.device == file.device, now.number == file.number else {
+            return
+        }
         // Safety: a NUL-terminated copy of the path for the length of the call.
         _ = unsafe unlink(path)
     }
 
     /// Its descriptor, readable when somebody waits.
     public var number: Int32 { descriptor.number }
+
+    /// Leaves the file where it is from now on: the socket is another process's, too. ``keepFile()`` takes that back.
+    public mutating func leaveFile() { file = nil }
+
+    /// The file goes with the socket from now on: the other process is gone.
+    public mutating func keepFile() { file = Self.file(at: path).map { ($0.device, $0.number) } }
 
     /// What accepting came to.
     public enum Accepted: ~Copyable {
@@ -124,7 +151,8 @@ public struct UnixListener: ~Copyable, Sendable {
     /// Bytes that a path may have (`sun_path` without its NUL, unix(7)).
     public static let pathBytesMax = 107
 
-    /// Calls `body` with the address of `path`; nil where the path is empty, too long, or holds a NUL.
+    /// Calls `body` with the address of `path`; nil where the path is empty, too long, or holds a NUL. In an abstract name
+    /// every byte counts, so its address ends where the name does.
     private static func withAddress<R>(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R? {
         let bytes = Array(path.utf8)
         guard 1...pathBytesMax ~= bytes.count, !bytes.contains(0) else { return nil }
@@ -132,11 +160,13 @@ public struct UnixListener: ~Copyable, Sendable {
         address.sun_family = sa_family_t(AF_UNIX)
         // Safety: sun_path has 108 bytes, all zero, and takes at most 107 of them.
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
+        let isAbstract = bytes[0] == UInt8(ascii: "@")
+        if isAbstract { address.sun_path.0 = 0 }
+        let length = isAbstract ? MemoryLayout<sa_family_t>.size + bytes.count : MemoryLayout<sockaddr_un>.size
         // Safety: a sockaddr_un is what AF_UNIX calls take, with its own length.
         return unsafe withUnsafePointer(to: &address) { pointer in
             unsafe body(
-                UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self),
-                socklen_t(MemoryLayout<sockaddr_un>.size))
+                UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), socklen_t(length))
         }
     }
 

@@ -1,5 +1,6 @@
-// Where do clients come in? A worker's own listening sockets, shared with the other workers by SO_REUSEPORT, and what
-// happens when there is no descriptor left for those who wait.
+// Where do clients come in? A worker's own listening sockets, beside those of the other workers by SO_REUSEPORT, or, after a
+// handoff from a process with fewer workers, the same socket as others; and what happens when there is no descriptor left
+// for those who wait.
 
 /// A socket that a worker accepts on.
 struct Listener: ~Copyable {
@@ -58,7 +59,7 @@ extension Worker {
     mutating func open(_ listening: ListeningSocket) {
         let totals = connections.useListener(listening.spec.name)
         guard let id = listeners.insert(Listener(listening, totals: totals)) else { return }
-        _ = connections.poller.addLevel(listeners[id.index].socket.number, Token(.listener, id))
+        _ = connections.poller.addListener(listeners[id.index].socket.number, Token(.listener, id))
     }
 
     /// Accepts those who wait, up to a turn's share.
@@ -108,7 +109,7 @@ extension Worker {
     mutating func resumeListeners() {
         guard !paused.isEmpty, connections.now >= resumeAt else { return }
         for id in paused where listeners.contains(id) {
-            _ = connections.poller.addLevel(listeners[id.index].socket.number, Token(.listener, id))
+            _ = connections.poller.addListener(listeners[id.index].socket.number, Token(.listener, id))
         }
         paused.removeAll(keepingCapacity: true)
     }
@@ -126,6 +127,16 @@ extension Worker {
         connections.poller.remove(listeners[index].socket.number)
         connections.releaseListener(listeners[index].spec.name)
         listeners.remove(index)
+    }
+
+    /// Stops accepting everywhere, and leaves those who wait in the queues to whoever has the same sockets.
+    mutating func letGo() {
+        for index in 0..<listeners.slotCount where listeners.isUsed(index) {
+            connections.poller.remove(listeners[index].socket.number)
+            connections.releaseListener(listeners[index].spec.name)
+            listeners.remove(index)
+        }
+        paused.removeAll(keepingCapacity: true)
     }
 
     /// Stops accepting at the addresses of `specs`.

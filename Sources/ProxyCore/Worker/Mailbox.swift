@@ -11,7 +11,10 @@ public enum Mail: Sendable {
     case adopt(Snapshot, added: [ListeningSocket], removed: [ListenerSpec])
     /// These services have these endpoints from now on; the others stay as they are.
     case endpoints([EndpointsChange])
-    /// Finish what is under way and leave.
+    /// Accept no more, and close the sockets without a look at who waits there: somebody else has them, too. A later
+    /// ``adopt(_:added:removed:)`` brings others.
+    case letGo
+    /// Finish what is under way and leave. Told again, it can only be shortened.
     case drain(DrainSpec)
     /// Tell what was counted, as the worker of this number.
     case report(TelemetryReply, from: Int)
@@ -57,7 +60,7 @@ public final class Mailbox: Sendable {
         mutating func add(_ item: Mail) {
             switch item {
             case .endpoints(let changes): for change in changes { merge(change) }
-            case .adopt, .drain:
+            case .adopt, .letGo, .drain:
                 closeChanges()
                 mail.append(item)
             case .report(let reply, let worker):

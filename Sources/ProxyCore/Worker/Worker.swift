@@ -93,6 +93,7 @@ public struct Worker: ~Copyable {
                 }
                 close(removed)
             case .endpoints(let changes): connections.adopt(changes)
+            case .letGo: letGo()
             case .report(let reply, let worker): reply.answer(connections.telemetry(), from: worker)
             case .ping(let heartbeat): heartbeat.beat(connections.now)
             case .drain(let spec):

@@ -27,7 +27,7 @@ import Testing
         "hdproxy_discovery_last_event_timestamp_seconds": ["source"],
         "hdproxy_discovery_disagreement": ["service"],
         "hdproxy_discovery_errors_total": ["source", "reason"],
-        "hdproxy_config_reloads_total": ["outcome"],
+        "hdproxy_config_reloads_total": ["outcome"], "hdproxy_handoff_total": ["outcome"],
         "hdproxy_draining": [], "hdproxy_log_dropped_total": [],
         "process_cpu_seconds_total": [], "process_resident_memory_bytes": [], "process_virtual_memory_bytes": [],
         "process_open_fds": [], "process_max_fds": [], "process_start_time_seconds": [],
@@ -131,6 +131,37 @@ import Testing
             "process_cpu_seconds_total 12.34", "process_start_time_seconds 1700000000.5",
         ]
         for line in expected { #expect(text.contains(line), "\(line)") }
+    }
+
+    @Test func totalsGoOnFromWhatWasInheritedSeriesBySeries() {
+        let before = MetricsText.counters(Self.figures())
+        #expect(!before.families.keys.contains { $0.hasPrefix("process_") || $0 == "hdproxy_requests_in_flight" })
+        var figures = Self.figures()
+        figures.inherited = before
+        figures.inherited.families["hdproxy_requests_total", default: []].append(
+            InheritedCounters.Sample(series: #"hdproxy_requests_total{route="gone"}"#, value: 5))
+        let text = Set(
+            String(decoding: MetricsText.render(figures, as: .prometheus), as: UTF8.self)
+                .split(separator: "\n").map(String.init))
+        for line in [
+            #"hdproxy_requests_total{route="b.test",service="s",method="GET",code="200"} 28"#,
+            #"hdproxy_requests_total{route="gone"} 5"#,
+            #"hdproxy_request_duration_seconds_bucket{route="b.test",service="s",le="5.0"} 8"#,
+            #"hdproxy_request_duration_seconds_sum{route="b.test",service="s"} 12.008"#,
+            #"hdproxy_config_reloads_total{outcome="refused"} 6"#, #"hdproxy_requests_in_flight{service="s"} 6"#,
+        ] { #expect(text.contains(line), "\(line)") }
+        // What is handed on holds all of it, and a process that has counted nothing yet tells all of it.
+        let sum = MetricsText.counters(figures)
+        #expect(
+            sum.families["hdproxy_requests_total"]?.contains { $0.series.contains("gone") && $0.value == 5 } == true)
+        var empty = MetricsFigures(
+            version: "1", workers: [], discovery: DiscoveryMetrics(), reloads: (0, 0, 0), isDraining: false,
+            process: .now())
+        empty.inherited = sum
+        #expect(MetricsText.counters(empty).count >= sum.count)
+        #expect(
+            String(decoding: MetricsText.render(empty, as: .openMetrics), as: UTF8.self)
+                .contains(#"hdproxy_request_duration_seconds_sum{route="b.test",service="s"} 12.008"#))
     }
 
     /// A sample's name and labels: `name{a="…",b="…"} value`.

@@ -119,12 +119,45 @@ private func listeners(_ listeners: String) -> String {
         for (text, lines) in cases { #expect(problems(text) == lines, "\(text)") }
     }
 
+    @Test func handoffIsReadWrittenAndNamedAfterTheFirstListener() {
+        let address = "[ { address: \"[::]:80\" }, { address: \"[::]:81\" } ]"
+        let cases: [(text: String, socket: String, confirm: Duration)] = [
+            ("{ listeners: \(address), services: {}, routes: [] }", "@hdproxy/[::]:80", .seconds(10)),
+            ("{ listeners: [ { address: \"[::]:0\" } ], services: {}, routes: [] }", "", .seconds(10)),
+            (
+                "{ handoff: { confirm: \"1s\" }, listeners: \(address), services: {}, routes: [] }", "@hdproxy/[::]:80",
+                .seconds(1)
+            ),
+            (
+                "{ handoff: { socket: \"\", confirm: \"0s\" }, listeners: \(address), services: {}, routes: [] }", "",
+                .zero
+            ),
+            ("{ handoff: { socket: \"@a\" }, listeners: \(address), services: {}, routes: [] }", "@a", .seconds(10)),
+            (
+                "{ handoff: { socket: \"/run/h.sock\" }, listeners: \(address), services: {}, routes: [] }",
+                "/run/h.sock", .seconds(10)
+            ),
+        ]
+        for (text, socket, confirm) in cases {
+            guard case .success(let settings) = SettingsReader.read(Array(text.utf8), file: "f") else {
+                Issue.record("\(text)")
+                continue
+            }
+            #expect(settings.handoff == HandoffSettings(socket: socket, confirm: confirm), "\(text)")
+            #expect(SettingsReader.read(Array(settings.text.utf8), file: "f") == .success(settings), "\(text)")
+        }
+        for socket in ["@", "hdproxy", "/run/", "@" + String(repeating: "a", count: 107), "/a\\0b"] {
+            let found = problems(top("handoff: { socket: \"\(socket)\" }"))
+            #expect(found.count == 1 && found[0].contains("handoff.socket"), "\(socket): \(found)")
+        }
+        #expect(problems(top("handoff: { confrim: \"1s\" }")).first?.contains("did you mean `confirm`") == true)
+    }
+
     @Test func whatComesLaterIsRefusedUnlessItAsksForNothing() {
         let later = [
             (top("trustedProxies: [\"cloudflare\"]"), "f:1:19: trustedProxies", ", or write []"),
             (top("originLockdown: true"), "f:1:19: originLockdown", ", or write false"),
             (top("tracing: {}"), "f:1:12: tracing", ""),
-            (top("handoff: {}"), "f:1:12: handoff", ", or write { socket: \"\" }"),
             (top("log: { format: \"text\" }"), "f:1:18: log.format", ", or write \"json\""),
             (
                 routes("{ host: \"*\", service: \"api\", middlewares: [ { basicAuth: {} } ] }"),
@@ -144,7 +177,7 @@ private func listeners(_ listeners: String) -> String {
             ])
         let inert = [
             top(
-                "originLockdown: false, trustedProxies: [], discovery: {}, handoff: { socket: \"\", confirm: \"10s\" }"),
+                "originLockdown: false, trustedProxies: [], discovery: {}"),
             top("log: { format: \"json\" }"),
             routes("{ host: \"*\", service: \"api\", middlewares: [] }"),
         ]
@@ -188,7 +221,7 @@ private func listeners(_ listeners: String) -> String {
               tracing: { endpoint: "https://t/v1/traces", tokenFile: "f", sample: 0.01 } }
             """
         let later = [
-            "listeners[1].tls", "trustedProxies", "routes[0].middlewares", "handoff", "tracing",
+            "listeners[1].tls", "trustedProxies", "routes[0].middlewares", "tracing",
         ]
         guard case .failure(let found) = SettingsReader.read(Array(text.utf8), file: "f") else {
             Issue.record("what comes later was not refused")
@@ -449,6 +482,7 @@ private func listeners(_ listeners: String) -> String {
         var expected = Settings()
         expected.listeners = [ListenerSpec(name: "[::]:80", address: NetworkAddress("[::]:80")!)]
         expected.services = [ServiceSettings(name: "api", endpoints: [NetworkAddress("10.0.0.1:80")!])]
+        expected.handoff = HandoffSettings(socket: "@hdproxy/[::]:80", confirm: .seconds(10))
         #expect(read == expected)
         #expect(reread(expected.text) == expected)
         #expect(expected.workers == 0 && expected.drain == DrainSpec(delay: .zero, timeout: .seconds(30)))

@@ -14,6 +14,7 @@ import Testing
         mail.map { item in
             switch item {
             case .adopt(let snapshot, _, _): "adopt \(snapshot.generation)"
+            case .letGo: "letGo"
             case .drain: "drain"
             case .report: "report"
             case .ping: "ping"

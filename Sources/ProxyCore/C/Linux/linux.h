@@ -49,6 +49,75 @@ static inline int hd_set_name(const char *name) { return prctl(PR_SET_NAME, name
 static inline int hd_die_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0); }
 static inline int hd_gettid(void) { return (int)syscall(SYS_gettid); }
 
+// Descriptors that travel over a Unix socket (unix(7), SCM_RIGHTS): the room for them is laid out by macros.
+enum { HD_DESCRIPTORS_MAX = 64 };
+
+// Sends bytes, at least one, and `count` descriptors with them; as sendmsg.
+static inline ssize_t hd_send_descriptors(int fd, const void *bytes, size_t size, const int *descriptors, size_t count) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(HD_DESCRIPTORS_MAX * sizeof(int))];
+    } control;
+    struct iovec piece = {(void *)bytes, size};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    if (count > HD_DESCRIPTORS_MAX) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (count > 0) {
+        message.msg_control = control.room;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(count * sizeof(int));
+        __builtin_memcpy(CMSG_DATA(header), descriptors, count * sizeof(int));
+    }
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+// Receives bytes, and descriptors into `descriptors`, which has room for HD_DESCRIPTORS_MAX; as recvmsg. Where some did
+// not fit they are all closed and it fails with E2BIG.
+static inline ssize_t hd_receive_descriptors(int fd, void *bytes, size_t size, int *descriptors, size_t *count) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(HD_DESCRIPTORS_MAX * sizeof(int))];
+    } control;
+    struct iovec piece = {bytes, size};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    message.msg_control = control.room;
+    message.msg_controllen = sizeof control.room;
+    *count = 0;
+    ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (n < 0) return n;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        size_t found = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < found && *count < HD_DESCRIPTORS_MAX; i++)
+            __builtin_memcpy(&descriptors[(*count)++], CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+    }
+    if (message.msg_flags & MSG_CTRUNC) {
+        for (size_t i = 0; i < *count; i++) close(descriptors[i]);
+        *count = 0;
+        errno = E2BIG;
+        return -1;
+    }
+    return n;
+}
+
+// The user of the process at the other end of a Unix socket, as it was when that connected or began to listen; 0 where
+// that is known.
+static inline int hd_peer_user(int fd, unsigned *user) {
+    struct {
+        int process;
+        unsigned user, group;
+    } who;
+    socklen_t size = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return -1;
+    *user = who.user;
+    return 0;
+}
+
 // Macros that Swift cannot see.
 static inline int hd_exited(int status) { return WIFEXITED(status); }
 static inline int hd_exit_status(int status) { return WEXITSTATUS(status); }
