@@ -20,7 +20,10 @@ struct Command {
 
 /// All commands, in the order of the help.
 func allCommands() -> [Command] {
-    [loadCommand(), compareCommand(), microCommand(), discoveryCommand(), backendCommand(), launchCommand()]
+    [
+        loadCommand(), compareCommand(), microCommand(), discoveryCommand(), rolloutCommand(), backendCommand(),
+        launchCommand(), podCommand(),
+    ]
 }
 
 /// Runs the command that `arguments` name. Exit status: 0, 1 when the work failed or met errors, 2 for a usage error.
