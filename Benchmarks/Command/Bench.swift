@@ -21,8 +21,8 @@ struct Command {
 /// All commands, in the order of the help.
 func allCommands() -> [Command] {
     [
-        loadCommand(), compareCommand(), microCommand(), discoveryCommand(), rolloutCommand(), backendCommand(),
-        launchCommand(), podCommand(),
+        loadCommand(), compareCommand(), microCommand(), discoveryCommand(), rolloutCommand(), faultsCommand(),
+        backendCommand(), launchCommand(), podCommand(),
     ]
 }
 

@@ -130,16 +130,21 @@ struct JudgedLoss: Sendable {
     var verdict: Verdict
     /// What was done to the endpoint at that time; empty where nothing was.
     var illness: String
+    /// Where it was tried last, as the log or else a pod says; empty where neither does.
+    var endpoint: String
     /// Whether a pod has seen the head of it.
     var wasSeen: Bool
 
-    /// Judges `loss` by what the log says and by who was ill.
-    init(_ loss: Loss, _ entry: LogEntry?, wasSeen: Bool, illnesses: [Illness]) {
+    /// Judges `loss` by what the log says, by where a pod has read it, and by who was ill.
+    init(_ loss: Loss, _ entry: LogEntry?, seenAt: String?, illnesses: [Illness]) {
         self.loss = loss
         self.entry = entry
-        self.wasSeen = wasSeen
+        wasSeen = seenAt != nil
+        let named = entry?.endpoint ?? "-"
+        let endpoint = named == "-" ? seenAt ?? "" : named
+        self.endpoint = endpoint
         let cause = illnesses.last {
-            $0.address == entry?.endpoint && $0.from <= loss.ended && loss.began <= $0.until
+            $0.address == endpoint && $0.from <= loss.ended && loss.began <= $0.until
         }
         illness = cause?.name ?? ""
         verdict =

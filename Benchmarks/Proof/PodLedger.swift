@@ -34,7 +34,7 @@ enum PodMode: UInt64, Sendable, CaseIterable {
     let path: String
     private let base: UnsafeMutableRawPointer
 
-    private static let readyAt = 0, modeAt = 8, slownessAt = 16, countAt = 24, workAt = 32, recordsAt = 64
+    private static let readyAt = 0, modeAt = 8, slownessAt = 16, countAt = 24, workAt = 32, tailAt = 40, recordsAt = 64
     private static let recordBytes = 24
     /// Sparse: only what is written takes room.
     private static let bytes = 256 << 20
@@ -86,6 +86,12 @@ enum PodMode: UInt64, Sendable, CaseIterable {
     var slowness: UInt64 {
         get { self[Self.slownessAt] }
         set { self[Self.slownessAt] = newValue }
+    }
+
+    /// Whether a few answers take ten times as long as the others.
+    var hasTail: Bool {
+        get { self[Self.tailAt] != 0 }
+        set { self[Self.tailAt] = newValue ? 1 : 0 }
     }
 
     /// How many notes there are.

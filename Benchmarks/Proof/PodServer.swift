@@ -181,13 +181,19 @@ struct PodServer {
             line.input.removeFirst(at)
             if isComplete {
                 if let id = line.request, id > 0 { ledger.note(.carriedOut, id) }
-                line.due = monotonicNow() + (ledger.mode == .slow ? ledger.slowness : ledger.work)
+                line.due = monotonicNow() + work(line.request ?? 0)
             }
             lines[slot] = line
             if isComplete && ledger.work == 0 { answerDue() }
         } catch {
             drop(slot)
         }
+    }
+
+    /// How long the answer takes: where it takes time at all, one of forty takes ten times as long.
+    private func work(_ id: Int) -> UInt64 {
+        if ledger.mode == .slow { return ledger.slowness }
+        return ledger.hasTail && scrambled(UInt64(id)) >> 40 % 40 == 0 ? ledger.work * 10 : ledger.work
     }
 
     private mutating func answerDue() {

@@ -56,7 +56,7 @@ struct ProofReport {
         let entries = stage.log.entries
         let doubles = try stage.doublePosts()
         let judged = figures.losses.map {
-            JudgedLoss($0, entries[$0.id], wasSeen: stage.wasSeen($0.id), illnesses: stage.illnesses)
+            JudgedLoss($0, entries[$0.id], seenAt: stage.whoSaw($0.id), illnesses: stage.illnesses)
         }
         tell("requests", "requests", Double(figures.sent))
         tell("POSTs among them", "posts", Double(figures.posts))
@@ -90,9 +90,9 @@ struct ProofReport {
     private static func describe(_ loss: JudgedLoss, _ stage: ProofStage, since start: UInt64) -> String {
         let took = Double(loss.loss.ended - loss.loss.began)
         var text = "request \(loss.loss.id), \(loss.summary), \(loss.loss.detail), after \(duration(ns: took))"
-        if let entry = loss.entry { text += ", endpoint \(entry.endpoint)" }
+        if !loss.endpoint.isEmpty { text += ", endpoint \(loss.endpoint)" }
         // Who had the address at that time, and what had just happened to it?
-        if let entry = loss.entry, let last = stage.illnesses.last(where: { $0.address == entry.endpoint }) {
+        if let last = stage.illnesses.last(where: { $0.address == loss.endpoint && $0.from <= loss.loss.ended }) {
             let distance = Double(Int64(loss.loss.ended) - Int64(last.from))
             text += ", \(last.name) \(fixed(distance / 1e6, 1)) ms before its end"
         }

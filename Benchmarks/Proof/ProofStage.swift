@@ -62,7 +62,7 @@ final class ProofStage {
     private(set) var pods: [ProofPod] = []
     /// Who was ill, and when.
     var illnesses: [Illness] = []
-    private var seen: [Int: Int] = [:]
+    private var seen: [Int: String] = [:]
     private var carriedOut: [Int: Int] = [:]
     private var nextPod = 0
     private var isLedgerFull = false
@@ -75,7 +75,7 @@ final class ProofStage {
         podPort = try freePort()
         server = try FakeAPIServer(cluster)
         log = try ProxyLog(in: folder)
-        for service in ["api", "dozzle"] {
+        for service in ["api", "dozzle", "nine"] {
             cluster.setService(
                 ProofSettings.namespace, service, ports: [FakePort("http", port: 80, targetPort: podPort)])
         }
@@ -107,6 +107,7 @@ final class ProofStage {
     func restart(_ pod: ProofPod) throws -> ProofPod { try startProcess(pod.told, pod.service, []) }
 
     private func startProcess(_ told: FakePod, _ service: String, _ options: [String]) throws -> ProofPod {
+        if options == ["--node"] { return try startNode(told, service) }
         let ledger = try PodLedger("\(folder.path)/ledger.\(pods.count)", isNew: true)
         let process = try Child(
             "pod\(pods.count)", ownExecutable(),
@@ -116,14 +117,38 @@ final class ProofStage {
             ] + options, cpu: nil, folder: folder)
         let pod = ProofPod(told, "\(told.ip):\(podPort)", service, ledger, process)
         pods.append(pod)
+        try awaitReady(pod)
+        return pod
+    }
+
+    /// A pod whose server is Node.js as it comes. It notes nothing.
+    private func startNode(_ told: FakePod, _ service: String) throws -> ProofPod {
+        let node = findProgram("node") ?? findProgram("nodejs")
+        guard let node else { throw Failure("there is no node in PATH: apt-get install nodejs") }
+        let script = "\(folder.path)/pod.js"
+        try writeFile(script, nodePod)
+        let ledger = try PodLedger("\(folder.path)/ledger.\(pods.count)", isNew: true)
+        let process = try Child(
+            "pod\(pods.count)", node, [script, told.ip, "\(podPort)", service, told.name], cpu: nil, folder: folder)
+        let pod = ProofPod(told, "\(told.ip):\(podPort)", service, ledger, process)
+        pods.append(pod)
+        let giveUpAt = monotonicNow() + 20_000_000_000
+        while !process.output.contains("ready") {
+            guard process.isRunning, monotonicNow() < giveUpAt else { throw Failure("node: \(process.output)") }
+            pause(milliseconds: 5)
+        }
+        return pod
+    }
+
+    private func awaitReady(_ pod: ProofPod) throws {
+        let (ledger, process) = (pod.ledger, pod.process)
         let giveUpAt = monotonicNow() + 20_000_000_000
         while !ledger.isReady {
             guard process.isRunning, monotonicNow() < giveUpAt else {
-                throw Failure("a pod did not start at \(told.ip): \(process.ending ?? "") \(process.output)")
+                throw Failure("a pod did not start at \(pod.address): \(process.ending ?? "") \(process.output)")
             }
             pause(milliseconds: 1)
         }
-        return pod
     }
 
     /// The slices of `api` hold `pods`, as each of them is told, from now on.
@@ -141,7 +166,7 @@ final class ProofStage {
             guard count > pod.notesRead else { continue }
             pod.ledger.forEach(from: pod.notesRead) { note, id, _ in
                 switch note {
-                case .begun: seen[id, default: 0] += 1
+                case .begun: seen[id] = pod.address
                 case .carriedOut: carriedOut[id, default: 0] += 1
                 case .answered: break
                 }
@@ -159,8 +184,8 @@ final class ProofStage {
         return carriedOut.filter { $0.value > 1 && RequestShape($0.key).isPost }.map(\.key).sorted()
     }
 
-    /// Requests whose head a pod has read.
-    func wasSeen(_ id: Int) -> Bool { seen[id] != nil }
+    /// Where the head of a request was read last; nil where no pod has read it.
+    func whoSaw(_ id: Int) -> String? { seen[id] }
 
     // MARK: The proxy
 
@@ -197,8 +222,11 @@ final class ProofStage {
             api: { kubernetes: { namespace: "\(ProofSettings.namespace)", service: "api", port: "http" },
                    \(settings.service) },
             dozzle: { kubernetes: { namespace: "\(ProofSettings.namespace)", service: "dozzle", port: "http" } },
+            nine: { kubernetes: { namespace: "\(ProofSettings.namespace)", service: "nine", port: "http" },
+                    \(settings.service) },
           },
-          routes: [ { host: "api.test", service: "api" }, { host: "dozzle.test", service: "dozzle" } ],
+          routes: [ { host: "api.test", service: "api" }, { host: "dozzle.test", service: "dozzle" },
+                    { host: "nine.test", service: "nine" } ],
           log: { access: true, level: "info" },
         }
 

@@ -25,8 +25,8 @@ func rolloutCommand() -> Command {
             OptionSpec("--pods", "N", "pods of the Deployment (3)"),
             OptionSpec("--rate", "N", "requests a second (2000)"),
             OptionSpec("--connections", "N", "connections of clients (64)"),
-            OptionSpec("--work", "TIME", "how long a pod takes for an answer (2ms)"),
-            OptionSpec("--signal-after", "TIME", "SIGTERM comes so much after the event, at random up to it (20ms)"),
+            OptionSpec("--work", "TIME", "how long a pod takes for an answer, and ten times that for a few (2ms)"),
+            OptionSpec("--signal-after", "TIME", "SIGTERM comes so much after the event, at random up to it (5ms)"),
             OptionSpec("--event-after", "TIME", "or the event so much after SIGTERM, at random up to it"),
             OptionSpec("--pause", "TIME", "between two pods (100ms)"),
             OptionSpec("--single", nil, "one pod, which is terminating and serves before the next one is ready"),
@@ -41,7 +41,7 @@ struct RolloutPlan {
     var rate = 2000.0
     var connections = 64
     var work: UInt64 = 2_000_000
-    var signalAfter: UInt64 = 20_000_000
+    var signalAfter: UInt64 = 5_000_000
     var eventAfter: UInt64?
     var pause: UInt64 = 100_000_000
     var isSingle = false
@@ -134,6 +134,7 @@ final class RolloutRun {
         strangers.removeValue(forKey: ip)?.end(SIGKILL)
         let pod = try stage.startPod(at: ip)
         pod.ledger.work = plan.work
+        pod.ledger.hasTail = true
         return pod
     }
 
