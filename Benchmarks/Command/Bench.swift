@@ -21,8 +21,8 @@ struct Command {
 /// All commands, in the order of the help.
 func allCommands() -> [Command] {
     [
-        loadCommand(), compareCommand(), microCommand(), discoveryCommand(), upgradeCommand(), backendCommand(),
-        launchCommand(),
+        loadCommand(), compareCommand(), microCommand(), discoveryCommand(), rolloutCommand(), faultsCommand(),
+        upgradeCommand(), backendCommand(), launchCommand(), podCommand(),
     ]
 }
 

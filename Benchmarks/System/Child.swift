@@ -14,14 +14,17 @@ final class Child {
     let outputPath: String
     private var status: Int32?
 
-    /// Starts `program`, on core `cpu` if given; standard output and error go to a file in `folder`.
-    init(_ name: String, _ program: String, _ arguments: [String], cpu: Int?, folder: TemporaryFolder) throws {
+    /// Starts `program`, on core `cpu` if given; standard output and error go to a file in `folder`, or to `outputPath`.
+    init(
+        _ name: String, _ program: String, _ arguments: [String], cpu: Int?, folder: TemporaryFolder,
+        outputPath: String? = nil
+    ) throws {
         self.name = name
-        outputPath = "\(folder.path)/\(name).\(monotonicNow() % 1_000_000_000).out"
+        self.outputPath = outputPath ?? "\(folder.path)/\(name).\(monotonicNow() % 1_000_000_000).out"
         var words = [ownExecutable(), "launch", "--parent", "\(getpid())"]
         if let cpu { words += ["--cpu", "\(cpu)"] }
         words += ["--", program] + arguments
-        pid = try Self.spawn(words, outputPath: outputPath)
+        pid = try Self.spawn(words, outputPath: self.outputPath)
     }
 
     deinit { stop() }

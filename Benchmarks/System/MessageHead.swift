@@ -109,6 +109,10 @@ struct MessageHead {
 
 /// Reads a chunked body (RFC 9112 §7.1) and forgets it, in whatever pieces it comes.
 struct ChunkedBody {
+    /// The hash of the body so far, where it was asked for.
+    private(set) var digest = BodyDigest()
+    private let keepsDigest: Bool
+
     private enum State { case size, sizeEnd, data, dataEnd, trailer, done }
 
     private var state = State.size
@@ -118,8 +122,8 @@ struct ChunkedBody {
     /// Body bytes so far.
     private(set) var total = 0
 
-    /// The start of a body.
-    init() {}
+    /// The start of a body, of which a hash is kept if wanted.
+    init(keepsDigest: Bool = false) { self.keepsDigest = keepsDigest }
 
     /// Whether the last chunk and the trailer section have been read.
     var isComplete: Bool { state == .done }
@@ -147,6 +151,7 @@ struct ChunkedBody {
                 at += 1
             case .data:
                 let count = min(size, bytes.count - at)
+                if keepsDigest { digest.add(bytes, at..<at + count) }
                 size -= count
                 total += count
                 at += count
