@@ -96,10 +96,10 @@ extension Connections {
     private mutating func connectFailed(_ c: Int32, _ failure: ConnectFailure, isOurs: Bool = false) {
         let endpoint = clients[c].endpoint
         if !isOurs, directory.endpoints.contains(endpoint) { noteFailure(endpoint.index, Outcome.Kind(failure)) }
-        countConnectFailure(c, failure)
         let (terms, _) = nextTry(c)
         let action = clients[c].exchange.connectFailed(failure, canTryAnother: terms.hasEndpoint)
         if action == .connect { noteRetried(c, Outcome.Kind(failure)) }
+        countConnectFailure(c, failure)
         perform(action, c)
     }
 
@@ -126,7 +126,7 @@ extension Connections {
             !upstreams[u].mustClose && upstreams[u].idleSeconds != 1 && !upstreams[u].isEnding
             && !upstreams[u].refusesBytes
             && clients[c].exchange.request == .complete && clients[c].requestOut.isEmpty
-            && upstreams[u].input.isEmpty && !isDraining && directory.endpoints[endpoint].isCurrent
+            && upstreams[u].input.isEmpty && directory.endpoints[endpoint].isCurrent
             && directory.endpoints[endpoint].idleCount < Self.idlePerEndpointMax
         guard isReusable, !upstreams[u].isReadable || upstreams[u].socket.isSilent() else { return discardUpstream(c) }
         upstreams[u].isReadable = false

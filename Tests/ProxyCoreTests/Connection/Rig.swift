@@ -25,6 +25,14 @@ final class Peer {
         #expect(socket.send(&bytes) == .bytes(text.utf8.count))
     }
 
+    /// Takes what has come. Whether that is not the end.
+    func read(into bytes: inout ByteBuffer) -> Bool {
+        switch socket.receive(into: &bytes) {
+        case .bytes, .wouldBlock: true
+        case .end, .broken: false
+        }
+    }
+
     /// What has come; nil where that is the end.
     func read() -> String? {
         var bytes = ByteBuffer(capacity: 64 * 1024)
