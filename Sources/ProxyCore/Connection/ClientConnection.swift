@@ -50,6 +50,8 @@ struct ClientConnection: ~Copyable {
     var service: Int32 = -1
     /// The endpoint of the latest attempt, which may be gone since.
     var endpoint = SlotID.none
+    /// Where that is: the log names it also when it is gone.
+    var endpointAddress: NetworkAddress?
     var tried = TriedEndpoints()
     /// Why tries before the latest one failed.
     var retried = RetryReasons()

@@ -55,8 +55,7 @@ extension Connections {
                     ? clients[c].answeredAt - clients[c].sentAt : nil,
                 attempts: Int(clients[c].exchange.attempts), retried: clients[c].retried,
                 outcome: clients[c].outcome,
-                endpoint: directory.endpoints.contains(clients[c].endpoint)
-                    ? directory.endpoints[clients[c].endpoint.index].address : nil))
+                endpoint: clients[c].endpointAddress))
         log.write(clients[c].record, id: clients[c].id, wallMicroseconds: Clock.wallMicroseconds(), at: now)
         buffers.reclaim(&clients[c].record)
     }

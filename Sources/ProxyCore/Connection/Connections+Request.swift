@@ -120,6 +120,7 @@ extension Connections {
         clients[c].upstream = -1
         clients[c].service = -1
         clients[c].endpoint = .none
+        clients[c].endpointAddress = nil
         clients[c].totals = unrouted
         clients[c].endpointTotals = .none
         clients[c].avoidsPool = false

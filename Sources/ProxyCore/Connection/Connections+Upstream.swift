@@ -16,6 +16,7 @@ extension Connections {
     /// Asks an endpoint, at which the request counts already.
     mutating func attempt(_ c: Int32, at endpoint: Int32) {
         clients[c].endpoint = directory.endpoints.id(endpoint)
+        clients[c].endpointAddress = directory.endpoints[endpoint].address
         clients[c].tried.insert(clients[c].endpoint)
         clients[c].endpointTotals = directory.endpoints[endpoint].totals
         clients[c].exchange.attemptBegan()

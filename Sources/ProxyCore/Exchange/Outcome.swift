@@ -130,7 +130,7 @@ extension Outcome {
                 .responseTimeout, .upstreamStalled:
                 true
             case .ok, .redirected, .answered, .tunnel, .rejected, .headTimeout, .bodyTimeout, .clientClosed,
-                .clientStalled, .noRoute, .noEndpoint, .overloaded, .drained:
+                .clientStalled, .noRoute, .noEndpoint, .queueFull, .queueTimeout, .overloaded, .drained:
                 false
             }
         }

@@ -93,7 +93,7 @@ struct Rig: ~Copyable {
         let log = LogLines()
         let outbox = try Outbox()
         let connections = try Connections(
-            snapshot, now: now, seed: 7, connectionsMax: 64, loads: loads, outbox: outbox,
+            snapshot, now: now, seed: 7, connectionsMax: 64, outbox: outbox, loads: loads,
             log: AccessLog { bytes in
                 log.add(bytes)
                 return true
