@@ -51,9 +51,10 @@ struct UpgradeTally: Sendable {
     /// Connections that stay: closed as announced, and without a word.
     var keptAnnounced = 0
     var keptUnannounced = 0
-    /// WebSockets that were open, that ended, with Close 1001 before, and when: nanoseconds of the clock.
+    /// WebSockets that were open, from when to when those were that ended (nanoseconds of the clock), and how many of them
+    /// were told Close 1001 before.
     var socketsOpened = 0
-    var socketsEnded: [UInt64] = []
+    var socketsEnded: [(opened: UInt64, ended: UInt64)] = []
     var socketsGoingAway = 0
     /// Whatever of the above was on a connection that was there when a process was killed.
     var excused = 0
@@ -271,10 +272,12 @@ struct UpgradeClients: ~Copyable {
     private mutating func fail(_ slot: Int, _ code: Int32) {
         let line = lines[slot]
         vacate(slot)
-        let isExcused = stage.wasKill(from: line.opened, to: monotonicNow())
+        // Who goes with a killed process is told at once; whatever comes later has another reason.
+        let now = monotonicNow()
+        let isExcused = stage.wasKill(from: max(line.opened, now - 500_000_000), to: now)
         switch line.kind {
         case .socket where line.phase == .open:
-            if !isExcused { tally.socketsEnded.append(monotonicNow()) }
+            if !isExcused { tally.socketsEnded.append((line.opened, now)) }
             if line.wasToldToGo { tally.socketsGoingAway += 1 }
         case .kept where line.phase == .resting: if !isExcused { tally.keptUnannounced += 1 }
         case .kept where line.phase == .asking: if !isExcused { tally.keptLost += 1 }

@@ -22,16 +22,19 @@ struct UpgradeFigures {
     /// Nothing yet, of `plan`.
     init(_ plan: UpgradePlan) { self.plan = plan }
 
-    /// WebSockets that ended before the process that they may have been on had to close them: none ends sooner than nine
-    /// tenths of the shortest time after the last word to leave that stands before it.
+    /// WebSockets that ended before the process that they were on had to close them: the one that served when they were
+    /// opened was the next to be told to leave, and had nine tenths of its time at least.
     var socketsEarly: Int {
         let time = (nanoseconds(plan.drain) ?? 0) * 9 / 10
-        return tally.socketsEnded.count { ended in !told.contains { $0 + time <= ended } }
+        return tally.socketsEnded.count { opened, ended in
+            guard let told = told.first(where: { $0 >= opened }) else { return true }
+            return ended < told + time
+        }
     }
 
     /// How the ends of WebSockets are spread: the most in any 100 ms, and all.
     private var socketsMostAtOnce: Int {
-        Dictionary(grouping: tally.socketsEnded) { $0 / 100_000_000 }.values.map(\.count).max() ?? 0
+        Dictionary(grouping: tally.socketsEnded) { $0.ended / 100_000_000 }.values.map(\.count).max() ?? 0
     }
 
     private var targets: [(name: String, value: Int, isGood: Bool)] {

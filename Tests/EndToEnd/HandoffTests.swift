@@ -263,6 +263,7 @@ struct HandoffTests {
             let third = try scene.start()
             #expect(third.awaitOutput("taken_over"))
             second.signal(SIGTERM)
+            #expect(second.awaitOutput("leaving_later"))
             third.signal(SIGKILL)
             #expect(second.awaitOutput("taken_back"))
             let client = try Peer(connectedTo: scene.port)

@@ -269,6 +269,10 @@ final class ControlLoop {
             let name = signal == SIGINT ? "SIGINT" : "SIGTERM"
             leavingBecause = name
             if let handoff {
+                if isHandedOver, !isLeaving {
+                    log.write(
+                        .info, "leaving_later", ["signal": .text(name), "reason": .text("the successor is watched")])
+                }
                 ControlThread.spawn { await handoff.toldToLeave(isSignal: true) }
             } else if phase == .draining {
                 exitNow()
