@@ -14,10 +14,10 @@ extension Discovery {
     /// Workers have seen something of endpoints.
     public func take(_ sightings: [Sighting]) {
         let care = caretaker.sighted(sightings, now: Clock.now())
-        for case let sighting in sightings where caretaker.probesCheckIdentity(sighting.service) {
-            // A probe will show whether it is still so.
-            guard case .ghost(let seen) = sighting.kind,
-                caretaker.patient(sighting.service, sighting.endpoint)?.address == sighting.address
+        for sighting in sightings where caretaker.probesCheckIdentity(sighting.service) {
+            // Until a probe shows otherwise, which is asked soon.
+            guard let patient = caretaker.patient(sighting.service, sighting.endpoint),
+                patient.address == sighting.address, case .ghost(let seen) = patient.ejection?.cause
             else { continue }
             prober.requestMetGhost(seen, sighting.service, sighting.endpoint)
         }

@@ -16,7 +16,9 @@ public final class Discovery {
     static let keepingTakes = Instant.Span.milliseconds(500)
 
     private var settings: DiscoverySettings
-    private(set) var services: [ServiceSpec]
+    private(set) var services: [ServiceSpec] { didSet { probedServices = Self.probed(services) } }
+    /// Those of them whose endpoints are probed, by name.
+    private var probedServices: [String: ServiceSpec]
     private let makers: SourceMakers
     private let changed: @ControlThread ([EndpointsChange]) -> Void
     private let note: @ControlThread (Notice) -> Void
@@ -57,6 +59,7 @@ public final class Discovery {
     ) {
         self.settings = settings
         self.services = services
+        probedServices = Self.probed(services)
         self.makers = makers
         self.changed = changed
         self.note = note
@@ -73,6 +76,10 @@ public final class Discovery {
             caretaker.take(
                 EndpointsChange(service: service.name, endpoints: endpoints), known: [], now: now, &turn)
         }
+    }
+
+    private static func probed(_ services: [ServiceSpec]) -> [String: ServiceSpec] {
+        Dictionary(services.lazy.filter { $0.care.health != nil }.map { ($0.name, $0) }) { first, _ in first }
     }
 
     private static func read(_ directory: String, note: @ControlThread (Notice) -> Void) -> KeptState? {
@@ -177,7 +184,7 @@ public final class Discovery {
         isRunning = true
         startKeeper()
         startSources(anew: false)
-        for service in services { probeEndpoints(of: service) }
+        for service in probedServices.values { probeEndpoints(of: service) }
         let probing = ControlThread.spawn { [prober] in await prober.run() }
         setAlarm()
         while await ControlThread.sleep(until: .never) != .cancelled {}
@@ -272,8 +279,7 @@ public final class Discovery {
             caretaker.take(change, known: reconciler.known(of: change.service), now: now, &care)
         }
         for change in turn.changes {
-            guard let spec = services.first(where: { $0.name == change.service }) else { continue }
-            probeEndpoints(of: spec)
+            if let service = probedServices[change.service] { probeEndpoints(of: service) }
         }
         tell(care)
         if turn.isWorthKeeping, keeper != nil, keepingDue == nil { keepingDue = Clock.now() + Self.keepingTakes }

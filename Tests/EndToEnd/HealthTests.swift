@@ -13,9 +13,11 @@ struct HealthTests {
         let addresses: [LoopbackAddress]
         let proxy: ProxyProcess
 
+        static let probed =
+            "health: { path: \"/health\", interval: \"100ms\", timeout: \"300ms\", healthyAfter: 1, unhealthyAfter: 2 }"
         static let well = Backends.Manner(fields: "X-Service: api\r\n")
 
-        init() throws {
+        init(_ keys: String = HealthStage.probed) throws {
             port = try freePort()
             adminPort = try freePort()
             backends = try Backends()
@@ -29,8 +31,7 @@ struct HealthTests {
                   admin: { address: "127.0.0.1:\(adminPort)", socket: "" },
                   services: { api: {
                     endpoints: [ \(addresses.map { "\"\($0)\"" }.joined(separator: ", ")) ],
-                    identity: { header: "X-Service", value: "api" },
-                    health: { path: "/health", interval: "100ms", timeout: "300ms", healthyAfter: 1, unhealthyAfter: 2 } } },
+                    identity: { header: "X-Service", value: "api" }, \(keys) } },
                   routes: [ { host: "*", service: "api" } ] }
                 """
             proxy = try ProxyProcess(configuration: text, awaiting: [port])
@@ -136,6 +137,55 @@ struct HealthTests {
             try stage.backends.open("one", at: stage.addresses[0])
             stage.backends.behave(HealthStage.well, at: stage.addresses[0])
             #expect(stage.proxy.awaitOutput("\"event\":\"ghost_gone\"", within: .seconds(20)))
+        }
+    }
+
+    @Test("requests that fail in a row eject an endpoint that nobody probes, for a while and again")
+    func ejected() async throws {
+        try await onThread {
+            let stage = try HealthStage("outlier: { consecutiveFailures: 2, ejectFor: \"500ms\" }")
+            stage.backends.kill(stage.addresses[1])
+            let deadline = Deadline.after(.seconds(20))
+            // Each request is answered: what could not be sent goes to the other one.
+            while !stage.proxy.output.contains("\"event\":\"endpoint_ejected\""), deadline > .now {
+                #expect(try stage.answers(1) == ["one"])
+            }
+            let lines = stage.proxy.output.split(separator: "\n")
+            let line = lines.first { $0.contains("\"event\":\"endpoint_ejected\"") } ?? ""
+            for part in [
+                "\"level\":\"warn\"", "\"address\":\"\(stage.addresses[1])\"", "\"for\":\"0.5 s\"",
+                "2 failures in a row, the last one connect_refused",
+            ] { #expect(line.contains(part), "\(line)") }
+            try stage.awaits(
+                ["hdproxy_endpoint_ejections_total{service=\"api\",reason=\"failures\"}"], on: "/metrics")
+            #expect(stage.proxy.awaitOutput("\"event\":\"endpoint_returned\"", within: .seconds(20)))
+            try stage.backends.open("two", at: stage.addresses[1])
+            stage.backends.behave(HealthStage.well, at: stage.addresses[1])
+            try stage.awaits([stage.usableAgain.replacingOccurrences(of: "\"up\"", with: "\"unknown\"")])
+        }
+    }
+
+    @Test("a stranger whom only a request meets is named, too, and his answer is delivered to nobody")
+    func ghostMetByRequests() async throws {
+        try await onThread {
+            let stage = try HealthStage("outlier: { ejectFor: \"3s\" }")
+            stage.backends.kill(stage.addresses[0])
+            try stage.backends.open("dozzle", at: stage.addresses[0])
+            stage.backends.behave(.init(fields: "X-Service: dozzle\r\n"), at: stage.addresses[0])
+            let deadline = Deadline.after(.seconds(20))
+            while !stage.proxy.output.contains("\"event\":\"ghost\""), deadline > .now {
+                #expect(try stage.answers(1) == ["two"])
+            }
+            #expect(stage.proxy.output.contains("\"expected\":\"X-Service: api\""))
+            try stage.awaits(["\"ejected\":\"ghost: X-Service: \\\"dozzle\\\"\"", "\"usable\":false"])
+            #expect(try stage.answers(50) == ["two"])
+            #expect(stage.proxy.awaitOutput("\"event\":\"endpoint_returned\"", within: .seconds(20)))
+            // One request tries, and it is out again.
+            try stage.awaits(["\"ejected\":null,\"ejections\":1"])
+            while try !stage.page("/api/v1/status").contains("\"ejections\":2"), deadline > .now {
+                #expect(try stage.answers(1) == ["two"])
+            }
+            try stage.awaits(["\"ejections\":2"])
         }
     }
 }

@@ -18,6 +18,8 @@ struct Caretaker: Sendable {
     }
 
     private var services: [String: ServiceCare] = [:]
+    /// When the next ejection of a service ends; only of those that have one.
+    private var deadlines: [String: Instant] = [:]
     /// How often endpoints of each service were ejected, by reason: `failures`, `ghost`.
     private(set) var ejections: [String: [String: Int]] = [:]
     private(set) var mismatches: [Mismatch: Int] = [:]
@@ -44,7 +46,7 @@ struct Caretaker: Sendable {
     func probesCheckIdentity(_ service: String) -> Bool { services[service]?.probesCheckIdentity ?? false }
 
     /// When ``advance(now:)`` has something to do.
-    var nextDeadline: Instant { services.values.lazy.map(\.nextDeadline).min() ?? .never }
+    var nextDeadline: Instant { deadlines.values.min() ?? .never }
 
     // MARK: What goes in
 
@@ -53,6 +55,7 @@ struct Caretaker: Sendable {
         var turn = Turn()
         let names = Set(specs.lazy.map(\.name))
         services = services.filter { names.contains($0.key) }
+        deadlines = deadlines.filter { names.contains($0.key) }
         ejections = ejections.filter { names.contains($0.key) }
         mismatches = mismatches.filter { names.contains($0.key.service) }
         for spec in specs {
@@ -106,7 +109,7 @@ struct Caretaker: Sendable {
     /// Time has passed.
     mutating func advance(now: Instant) -> Turn {
         var turn = Turn()
-        for name in services.keys where services[name].map({ $0.nextDeadline <= now }) == true {
+        for (name, deadline) in deadlines where deadline <= now {
             change(name, &turn) { care, events in care?.advance(now: now, &events) ?? false }
         }
         return turn
@@ -128,6 +131,8 @@ struct Caretaker: Sendable {
             }
         }
         turn.events += events
+        let deadline = services[service]?.nextDeadline ?? .never
+        if deadline == .never { deadlines[service] = nil } else { deadlines[service] = deadline }
         guard isOther, let care = services[service] else { return }
         let change = EndpointsChange(service: service, endpoints: care.endpoints)
         if let place = turn.changes.firstIndex(where: { $0.service == service }) {

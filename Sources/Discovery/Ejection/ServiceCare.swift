@@ -168,10 +168,13 @@ struct ServiceCare: Sendable {
                 spare(sighting, now: now, &events)
                 return false
             }
-            eject(sighting, .failures(count, last: last.word.description), now: now, &events)
+            // An answer that says itself that somebody behind the endpoint is ill.
+            let word = last == .ok ? "an answer of 502 to 504" : last.word.description
+            eject(sighting, .failures(count, last: word), now: now, &events)
         case .ghost(let seen):
-            guard spec.identity != nil, !patient.isGhost else { return false }
-            eject(sighting, .ghost(seen: seen), now: now, &events)
+            guard let identity = spec.identity, !patient.isGhost else { return false }
+            let text = seen == "nothing" ? "an answer without \(identity.header)" : "\(identity.header): \(seen)"
+            eject(sighting, .ghost(seen: text), now: now, &events)
         }
         return settle(now: now, &events)
     }

@@ -154,7 +154,7 @@ struct EndpointReport: Decodable, Equatable, Sendable {
     var inFlight = 0
     /// The reason as it is shown, with how long it has been so before `now`: an ejection says more than the rest.
     func why(now: String) -> String {
-        let text = usable ? reason : ejected.map { "ejected: \($0)" } ?? reason
+        let text = usable ? reason : ejected.map { $0.hasPrefix("ghost") ? $0 : "ejected: \($0)" } ?? reason
         return since.map { "\(text) (\(Age.text(of: $0, now: now)))" } ?? text
     }
     /// How long it takes to answer, as a moving average; nil: it has not answered yet.

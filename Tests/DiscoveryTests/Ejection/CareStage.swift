@@ -45,7 +45,7 @@ struct CareStage {
     }
 
     mutating func ghost(_ letter: Character) {
-        take(caretaker.sighted([sighting(letter, .ghost(seen: "status 200, no X-Service"))], now: now))
+        take(caretaker.sighted([sighting(letter, .ghost(seen: "nothing"))], now: now))
     }
 
     func sighting(_ letter: Character, _ kind: Sighting.Kind) -> Sighting {

@@ -142,7 +142,7 @@ struct CaretakerTests {
         var stage = CareStage("ab") { $0.outlier.maxEjectedPercent = 0 }
         stage.ghost("a")
         stage.ghost("a")
-        #expect(stage.list == "b/a" && stage.patient("a")?.ejected == "ghost: status 200, no X-Service")
+        #expect(stage.list == "b/a" && stage.patient("a")?.ejected == "ghost: an answer without X-Service")
         stage.ghost("b")
         #expect(stage.list == "/ab")
         #expect(stage.caretaker.mismatches.values.sorted() == [1, 2])
@@ -153,8 +153,8 @@ struct CaretakerTests {
                 == Notice(
                     .warn, "ghost",
                     [
-                        "service": "api", "address": "10.0.0.1:97", "pod": "api-1", "seen": "status 200, no X-Service",
-                        "expected": "X-Service: api",
+                        "service": "api", "address": "10.0.0.1:97", "pod": "api-1",
+                        "seen": "an answer without X-Service", "expected": "X-Service: api",
                     ]))
         // After a time like any other requests may see whether it still is one.
         stage.wait(10)
@@ -200,7 +200,7 @@ struct CaretakerTests {
         var stage = CareStage("abc")
         stage.fails("a")
         stage.ghost("a")
-        #expect(stage.patient("a")?.ejected == "ghost: status 200, no X-Service")
+        #expect(stage.patient("a")?.ejected == "ghost: an answer without X-Service")
         #expect(stage.caretaker.ejections == ["api": ["failures": 1, "ghost": 1]])
         // It is no endpoint of the service, so the share is of the others.
         stage.fails("b")
