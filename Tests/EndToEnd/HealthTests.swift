@@ -143,7 +143,9 @@ struct HealthTests {
     @Test("requests that fail in a row eject an endpoint that nobody probes, for a while and again")
     func ejected() async throws {
         try await onThread {
-            let stage = try HealthStage("outlier: { consecutiveFailures: 2, ejectFor: \"500ms\" }")
+            // In turn: the likeliest to answer would not be the one that has just failed.
+            let stage = try HealthStage(
+                "balance: \"roundRobin\", outlier: { consecutiveFailures: 2, ejectFor: \"500ms\" }")
             stage.backends.kill(stage.addresses[1])
             let deadline = Deadline.after(.seconds(20))
             // Each request is answered: what could not be sent goes to the other one.

@@ -87,10 +87,10 @@ struct RolloutReportTests {
             #expect(rollout.in.map(\.address) == pods.map(\.address.description))
             #expect(rollout.began == rollout.in.first?.at && rollout.ended == rollout.out.last?.at)
             for pod in rollout.in {
-                #expect(pod.firstRequest != nil && pod.answered > 0 && pod.firstRequestAfterMs ?? -1 > -5)
+                #expect(pod.firstRequest != nil && pod.answered > 0 && pod.firstRequestAfterMs ?? -999 > -500)
             }
             for pod in rollout.out {
-                #expect(pod.lastRequest != nil && pod.answered > 0 && pod.lastRequestAfterMs ?? 99 < 50, "\(pod)")
+                #expect(pod.lastRequest != nil && pod.answered > 0 && pod.lastRequestAfterMs ?? 999 < 500, "\(pod)")
             }
             #expect(rollout.latencyBeforeMs.mean ?? 0 >= 10, "the old ones took their time")
             #expect(rollout.latencyNowMs.mean ?? 99 < rollout.latencyBeforeMs.mean ?? 0)
