@@ -46,8 +46,8 @@ let package = Package(
         .testTarget(name: "HDProxyTests", dependencies: ["HDProxy", "TestTools"], swiftSettings: swift),
         .testTarget(name: "Simulation", dependencies: ["ProxyCore"], path: "Tests/Simulation", swiftSettings: swift),
         .testTarget(
-            name: "EndToEnd", dependencies: ["CLinux", "HDProxy", "FakeCluster", "TestTools"], path: "Tests/EndToEnd",
-            swiftSettings: swift),
+            name: "EndToEnd", dependencies: ["CLinux", "HDProxy", "hdproxy-bench", "FakeCluster", "TestTools"],
+            path: "Tests/EndToEnd", swiftSettings: swift),
         .testTarget(name: "HouseTests", dependencies: ["TestTools"], path: "Tests/HouseTests", swiftSettings: swift),
     ]
 )

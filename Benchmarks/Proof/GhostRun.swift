@@ -24,6 +24,8 @@ final class GhostRun {
         var inStatus: [Double] = []
         var rounds = 0
         var reached = 0
+        // Rounds in which the stranger was asked at all: where the dead pod was let alone before, nothing is to be found.
+        var asked = 0
         while monotonicNow() < start + plan.duration {
             try stage.checkProxy()
             let old = pods.removeFirst()
@@ -47,6 +49,7 @@ final class GhostRun {
                 if note == .begun { reached += 1 }
             }
             if let first {
+                asked += 1
                 if let line = stage.log.firstEvent(since: haunted, with: "ghost", old.address) {
                     named.append(line > first ? Double(line - first) : 0)
                 }
@@ -69,9 +72,10 @@ final class GhostRun {
                 + "\(figure(plan.rate)) requests a second",
             version: stage.version)
         try report.take(figures, stage)
+        report.tell("strangers that answered something", "strangers_asked", Double(asked))
         report.tell("requests that strangers got", "reached_strangers", Double(reached))
-        tell(&report, "named in the log after its first answer", "named", named, of: rounds)
-        tell(&report, "ejected in status after it", "ejected", inStatus, of: rounds)
+        tell(&report, "named in the log after its first answer", "named", named, of: asked)
+        tell(&report, "ejected in status after it", "ejected", inStatus, of: asked)
         return report
     }
 

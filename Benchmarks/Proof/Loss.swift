@@ -143,8 +143,9 @@ struct JudgedLoss: Sendable {
         let named = entry?.endpoint ?? "-"
         let endpoint = named == "-" ? seenAt ?? "" : named
         self.endpoint = endpoint
+        // Of an endpoint that has left meanwhile the log may not tell the address: then it was one that had just left.
         let cause = illnesses.last {
-            $0.address == endpoint && $0.from <= loss.ended && loss.began <= $0.until
+            ($0.address == endpoint || endpoint.isEmpty) && $0.from <= loss.ended && loss.began <= $0.until
         }
         illness = cause?.name ?? ""
         verdict =
@@ -179,7 +180,8 @@ struct JudgedLoss: Sendable {
             }
         let tries = entry.map { $0.attempts == 1 ? "" : ", \($0.attempts) attempts" } ?? ""
         let seen = loss.isPost && verdict == .begun ? (wasSeen ? ", the victim had it" : ", written to the victim") : ""
+        let unnamed = endpoint.isEmpty ? ", the log names no endpoint" : ""
         return "\(loss.isPost ? "POST" : "GET"): \(what), log: \(entry?.outcome ?? "nothing")\(tries)"
-            + "\(illness.isEmpty ? "" : ", endpoint \(illness)")\(seen)"
+            + "\(illness.isEmpty ? "" : ", endpoint \(illness)")\(unnamed)\(seen)"
     }
 }

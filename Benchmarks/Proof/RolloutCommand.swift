@@ -156,6 +156,8 @@ final class RolloutRun {
             takeOver(old)
             wait(UInt64.random(in: 0...late))
             changed(old, ready: false, serving: true, terminating: true)
+            // As long as nobody was told, requests go to a pod that is gone.
+            stage.illnesses[stage.illnesses.count - 1].until = monotonicNow() + 300_000_000
         } else {
             changed(old, ready: false, serving: true, terminating: true)
             wait(UInt64.random(in: 0...plan.signalAfter))
