@@ -58,15 +58,6 @@ struct HealthTests {
         /// What stands in status once nobody is held back.
         let usableAgain = "\"health\":\"up\",\"ejected\":null,\"ejections\":0,\"usable\":true"
 
-        /// Expects that so many requests are answered by all of these and nobody else.
-        func expect(_ names: Set<String>, of count: Int = 20) {
-            // Balancing does not heed yet what it is told of endpoints.
-            withKnownIssue(isIntermittent: true) { () throws in
-                let found = try answers(count)
-                #expect(found == names)
-            }
-        }
-
         /// Who answers so many requests.
         func answers(_ count: Int) throws -> Set<String> {
             var names: Set<String> = []
@@ -95,7 +86,7 @@ struct HealthTests {
                     .init(status: "503 Ill", fields: "X-Service: api\r\n"), at: stage.addresses[1])
             }
             try stage.awaits(["\"health\":\"down\"", "\"usable\":false", "\"reason\":\"probes: "])
-            stage.expect(["one"])
+            #expect(try stage.answers(20) == ["one"])
             try stage.awaits(
                 ["hdproxy_endpoint_up{service=\"api\",endpoint=\"\(stage.addresses[1])\"} 0"], on: "/metrics")
             #expect(stage.proxy.awaitOutput("\"event\":\"endpoint_down\""))
@@ -104,7 +95,7 @@ struct HealthTests {
             stage.backends.behave(HealthStage.well, at: stage.addresses[1])
             #expect(stage.proxy.awaitOutput("\"event\":\"endpoint_up\"", within: .seconds(20)))
             try stage.awaits([stage.usableAgain])
-            stage.expect(["one", "two"], of: 50)
+            #expect(try stage.answers(100) == ["one", "two"])
         }
     }
 
@@ -131,7 +122,7 @@ struct HealthTests {
             try stage.awaits(
                 ["hdproxy_endpoint_ejections_total{service=\"api\",reason=\"ghost\"} 1"], on: "/metrics")
             try stage.awaits(["Somebody else answers for api"], on: "/")
-            stage.expect(["two"])
+            #expect(try stage.answers(20) == ["two"])
 
             stage.backends.kill(stage.addresses[0])
             try stage.backends.open("one", at: stage.addresses[0])
