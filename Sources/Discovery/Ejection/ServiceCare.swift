@@ -253,8 +253,11 @@ struct ServiceCare: Sendable {
                 patients[id]?.isHeldBack = isHeldBack
                 patients[id]?.since = now
             }
-            guard endpoints[index].traits.isHeldBack != isHeldBack else { continue }
+            let isGhost = patients[id]?.isGhost == true
+            let traits = endpoints[index].traits
+            if traits.isHeldBack == isHeldBack, traits.isGhost == isGhost { continue }
             endpoints[index].traits.isHeldBack = isHeldBack
+            endpoints[index].traits.isGhost = isGhost
             isOther = true
         }
         return isOther

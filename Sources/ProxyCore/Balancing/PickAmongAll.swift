@@ -26,7 +26,9 @@ extension ServiceDirectory {
     /// The rank of an endpoint for a request that has tried some; nil where it may not be asked at all.
     func rank(_ slot: Int32, _ tried: TriedEndpoints, _ now: Instant) -> Rank? {
         let isHeldBack = endpoints[slot].traits.isHeldBack
-        if tried.contains(endpoints.id(slot)) || endpoints[slot].load.isGhost(now, isHeldBack: isHeldBack) {
+        if tried.contains(endpoints.id(slot)) || endpoints[slot].traits.isGhost
+            || endpoints[slot].load.isGhost(now, isHeldBack: isHeldBack)
+        {
             return nil
         }
         if isHeldBack || endpoints[slot].load.isHeld(now) { return .held }

@@ -74,12 +74,15 @@ public struct EndpointTraits: Sendable, Hashable {
     /// Whether it gets no new requests though it is the service's: probes or requests found it ill. Its connections and
     /// what it is answering stay.
     public var isHeldBack = false
+    /// Whether it is held back because a stranger answers there: it gets nothing even where there is no other.
+    public var isGhost = false
 
     /// An endpoint like any other, unless told otherwise.
-    public init(weight: UInt16 = 1, isNear: Bool = true, isHeldBack: Bool = false) {
+    public init(weight: UInt16 = 1, isNear: Bool = true, isHeldBack: Bool = false, isGhost: Bool = false) {
         self.weight = weight
         self.isNear = isNear
         self.isHeldBack = isHeldBack
+        self.isGhost = isGhost
     }
 }
 

@@ -104,7 +104,7 @@ import Testing
         var hasServed = false
         for (endpoint, patient) in zip(told, patients) {
             let isOut = endpoint.traits.isHeldBack
-            #expect(patient?.isHeldBack == isOut, place)
+            #expect(patient?.isHeldBack == isOut && patient?.isGhost == endpoint.traits.isGhost, place)
             if patient?.isGhost == true {
                 #expect(isOut, place)
                 continue

@@ -204,6 +204,15 @@ import Testing
         picker.change(Picker.endpoints([EndpointTraits(isHeldBack: true)]))
         #expect(picker.pick() == 0, "held for another reason, and the only one")
     }
+
+    @Test func whereAllAreHeldBackAStrangerIsAskedNothing() {
+        var picker = Picker([EndpointTraits(), EndpointTraits()])
+        let ghost = EndpointTraits(isHeldBack: true, isGhost: true)
+        picker.change(Picker.endpoints([ghost, EndpointTraits(isHeldBack: true)]))
+        #expect(Set((0..<50).map { _ in picker.pick() }) == [1])
+        picker.change(Picker.endpoints([ghost, ghost]))
+        #expect(picker.pick() == nil)
+    }
 }
 
 @Suite struct EndpointLoadTests {
