@@ -66,10 +66,20 @@ struct HandoffTests {
         private var reader = HandoffReader(bytesMax: 1 << 20)
         private(set) var descriptors: [HeldDescriptor] = []
 
+        /// Connects as soon as somebody listens there: a process does a moment after it serves.
         init(_ name: String) throws {
-            switch UnixListener.connect(to: name) {
-            case .connected(let socket): self.socket = socket
-            case .failed(let code): throw StageError("connect to \(name): errno \(code)")
+            let deadline = Deadline.after(.seconds(10))
+            while true {
+                switch UnixListener.connect(to: name) {
+                case .connected(let socket):
+                    self.socket = socket
+                    return
+                case .failed(let code):
+                    guard code == ECONNREFUSED, .now < deadline else {
+                        throw StageError("connect to \(name): errno \(code)")
+                    }
+                    usleep(2_000)
+                }
             }
         }
 
