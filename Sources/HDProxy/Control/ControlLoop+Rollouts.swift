@@ -14,6 +14,8 @@ extension ControlLoop {
     func followRollouts() async {
         let ticks = ControlThread.spawn { [self] in
             while await ControlThread.sleep(for: .seconds(1)) == .timedOut {
+                // Fixed addresses are nobody's rollout, and a small process stays small.
+                guard rollouts.isRunning || isDiscovering else { continue }
                 ticksLeft -= 1
                 if rollouts.isRunning || ticksLeft <= 0 { endpointsChanged.open() }
             }
@@ -30,6 +32,9 @@ extension ControlLoop {
         }
         ticks.cancel()
     }
+
+    /// Whether any service lives where a witness says.
+    private var isDiscovering: Bool { settings.services.contains { $0.kubernetes != nil || $0.dns != nil } }
 }
 
 extension ServiceFigures {

@@ -6,7 +6,7 @@
 package struct TriedEndpoints: BitwiseCopyable {
     // With generations: the slot of one that is gone may be another's by now, who was not tried.
     private var slots = (SlotID.none, SlotID.none, SlotID.none, SlotID.none)
-    private(set) var count = 0
+    private(set) var count: UInt8 = 0
 
     /// None.
     package init() {}

@@ -41,7 +41,6 @@ struct ClientConnection: ~Copyable {
     var answeredAt = Instant.never
     /// When the response must have begun, whoever is asked.
     var responseDue = Instant.never
-    var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
 
     /// The slot of the upstream connection that serves the exchange; -1 for none.
@@ -57,15 +56,11 @@ struct ClientConnection: ~Copyable {
     var retried = RetryReasons()
     /// Until when it may wait for an endpoint with room; `.never` before it does.
     var queueDeadline = Instant.never
-    /// Whether it stands among those who never said a word.
-    var isNewcomer = true
     /// Neighbours among the idle connections, the longest idle one first; or in the queue of the service.
     var previousIdle: Int32 = -1
     var nextIdle: Int32 = -1
     /// Bytes of an incomplete head that need not be looked at again by themselves.
     var scanned: Int32 = 0
-    /// Empty lines that were dropped before the next request.
-    var emptyLines: UInt8 = 0
     /// The slot that counts for its listener.
     var listener: SlotID
     /// The slot that counts for the exchange's rule and service.
@@ -82,6 +77,10 @@ struct ClientConnection: ~Copyable {
     var method = Method.get
     var outcome = Outcome.ok
     var status: UInt16 = 0
+    /// Empty lines that were dropped before the next request.
+    var emptyLines: UInt8 = 0
+    /// Whether it stands among those who never said a word.
+    var isNewcomer = true
     /// Whether the socket may hold bytes that were not read, its end included.
     var isReadable = false
     /// Whether the socket takes bytes, as far as we know.

@@ -109,7 +109,6 @@ extension Connections {
         clients[c].openedAt = now
         clients[c].sentAt = .never
         clients[c].answeredAt = .never
-        clients[c].bytesIn = 0
         clients[c].bytesOut = 0
         clients[c].responseDue = .never
         clients[c].tried = TriedEndpoints()

@@ -5,18 +5,19 @@
 package struct BodyProgress {
     /// How the sender marks its end.
     var framing = BodyFraming.none
-    /// Bytes still to come, with a length.
-    var remaining: UInt64 = 0
-    /// Where in the chunks we are, with chunks.
-    var decoder = ChunkedDecoder()
+    // The small ones lie together: each connection has two of these.
     /// Whether chunks are written on the way out.
     var emitsChunks = false
-    /// Names that `Connection` nominated: trailers of these go no further.
-    var nominated = NominatedNames()
     /// Whether all of it has been read.
     var isEnded = true
+    /// Names that `Connection` nominated: trailers of these go no further.
+    var nominated = NominatedNames()
+    /// Bytes still to come, with a length.
+    var remaining: UInt64 = 0
     /// Body bytes so far, without framing.
     var byteCount: UInt64 = 0
+    /// Where in the chunks we are, with chunks.
+    var decoder = ChunkedDecoder()
 
     /// A body that `framing` ends.
     package init(_ framing: BodyFraming = .none, emitsChunks: Bool = false) {

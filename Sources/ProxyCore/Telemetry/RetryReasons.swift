@@ -3,7 +3,7 @@
 /// How the tries before the last one ended.
 struct RetryReasons {
     private var kinds = (Outcome.Kind.ok, Outcome.Kind.ok, Outcome.Kind.ok)
-    private var count = 0
+    private var count: UInt8 = 0
 
     /// Notes how a try ended that another one follows. A request gets no more than are noted.
     mutating func append(_ kind: Outcome.Kind) {
