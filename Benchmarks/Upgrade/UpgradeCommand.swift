@@ -14,7 +14,8 @@ func upgradeCommand() -> Command {
 
               handoff    by HDProxy's handoff: nothing may be lost
               reuseport  the same without a handoff, both listening on one port: must be seen to lose connections, or a
-                         run in which nothing is lost proves nothing
+                         run in which nothing is lost proves nothing; what it loses stands in the queues of a process
+                         that has no time to empty them, so both want --busy
               reload     a changed configuration and SIGHUP instead: no connection may even be closed
               drain      one SIGTERM: what had begun is finished, and the exit status is 0
 
@@ -34,6 +35,7 @@ func upgradeCommand() -> Command {
             OptionSpec("--confirm", "TIME", "handoff.confirm (1s)"),
             OptionSpec("--drain", "TIME", "drain.timeout (3s)"),
             OptionSpec("--kill-every", "N", "kill each Nth new process; 0: none (0)"),
+            OptionSpec("--busy", "N", "threads that do nothing but take time from all others (0)"),
             OptionSpec("--proxy", "FILE", "the hdproxy to measure; default: beside this program, built if missing"),
             OptionSpec("--strict", nil, "a missed target is an exit status of 1"),
         ],
@@ -56,6 +58,7 @@ struct UpgradePlan {
     var confirm = "1s"
     var drain = "3s"
     var killEvery = 0
+    var busy = 0
     var program: String
 }
 
@@ -77,6 +80,7 @@ private func runUpgrade(_ arguments: Arguments) throws -> Int32 {
     plan.threads = try arguments.number("--threads", plan.threads, in: 1...64)
     plan.pause = try arguments.time("--pause", plan.pause)
     plan.killEvery = try arguments.number("--kill-every", plan.killEvery, in: 0...10_000)
+    plan.busy = try arguments.number("--busy", plan.busy, in: 0...256)
     plan.confirm = arguments.text("--confirm") ?? plan.confirm
     plan.drain = arguments.text("--drain") ?? plan.drain
     if let list = arguments.text("--workers") {

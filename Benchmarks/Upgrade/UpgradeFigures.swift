@@ -80,7 +80,8 @@ struct UpgradeFigures {
             let sorted = values.sorted()
             return "median \(sorted[sorted.count / 2] / 1_000_000) ms, at most \(most / 1_000_000) ms"
         }
-        var text = "\(plan.mode.rawValue), \(upgrades) times, workers \(plan.workers)\n"
+        var text = "\(plan.mode.rawValue), \(upgrades) times, workers \(plan.workers)"
+        text += plan.busy > 0 ? ", beside \(plan.busy) busy threads\n" : "\n"
         text += "  new connections      \(tally.opened) opened, \(tally.answered) answered"
         text += ", \(tally.refused) refused, \(tally.reset) reset, \(tally.hung) hung\n"
         text += "  kept connections     \(tally.keptRequests) requests, \(tally.keptLost) lost; closed "

@@ -42,6 +42,13 @@ struct UpgradeRun {
                 }
             }
         }
+        for _ in 0..<plan.busy {
+            _ = try Thread(name: "busy") {
+                var work: UInt64 = 0
+                while !stage.isOver { for _ in 0..<100_000 { work = work &* 6_364_136_223_846_793_005 &+ 1 } }
+                blackHole(work)
+            }
+        }
         pause(milliseconds: 1000)
         var figures = UpgradeFigures(plan)
         var leaving: [(child: Child, told: UInt64)] = []

@@ -99,6 +99,28 @@ struct HealthTests {
         }
     }
 
+    @Test("what waits at an endpoint that hangs is asked elsewhere once probes know, where that does no harm")
+    func freed() async throws {
+        try await onThread {
+            let stage = try HealthStage("balance: \"roundRobin\", " + HealthStage.probed)
+            try stage.awaits(["\"health\":\"up\""])
+            stage.backends.behave(.init(isSilent: true), at: stage.addresses[1])
+            let clients = try (0..<8).map { number in
+                let client = try Peer(connectedTo: stage.port)
+                // In turn: half of either kind meets the one that hangs.
+                client.says(request("/\(number)", host: "a.test", method: number % 4 < 2 ? "GET" : "POST"))
+                return client
+            }
+            #expect(stage.proxy.awaitOutput("\"event\":\"endpoint_down\""))
+            for (number, client) in clients.enumerated() where number % 4 < 2 {
+                #expect(String(decoding: try client.hearsAnswer().body, as: UTF8.self) == "one", "request \(number)")
+            }
+            // The others may have been carried out: they wait for their time to be over.
+            let others = clients.enumerated().filter { $0.offset % 4 >= 2 }.map(\.element)
+            #expect(others.count { $0.hears(1, within: .zero).isEmpty } == 2)
+        }
+    }
+
     @Test("a stranger at a recycled address is named in log, metric and status, though no event tells of him")
     func ghost() async throws {
         try await onThread {

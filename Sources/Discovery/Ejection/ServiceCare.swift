@@ -23,6 +23,8 @@ struct ServiceCare: Sendable {
         /// What probes say, and what the deciding one found.
         var health = EndpointHealth.unknown
         var finding: String?
+        /// Whether that was no answer at all.
+        var isSilent = false
         /// What probes saw of somebody else there.
         var probedGhost: String?
         var ejection: Ejection?
@@ -85,6 +87,7 @@ struct ServiceCare: Sendable {
             if spec.health == nil {
                 patients[id]?.health = .unknown
                 patients[id]?.finding = nil
+                patients[id]?.isSilent = false
                 patients[id]?.probedGhost = nil
             }
             if spec.outlier.consecutiveFailures == 0, patients[id]?.ejection?.isGhost == false {
@@ -103,6 +106,7 @@ struct ServiceCare: Sendable {
             // Nobody probes it meanwhile.
             patients[id]?.health = .unknown
             patients[id]?.finding = nil
+            patients[id]?.isSilent = false
             patients[id]?.isHeldBack = false
         }
         for endpoint in usable where patients[endpoint.id]?.address != endpoint.address {
@@ -120,6 +124,7 @@ struct ServiceCare: Sendable {
         let (before, wasGhost) = (patient.health, patient.isGhost)
         patient.health = change.health
         patient.finding = change.reason
+        patient.isSilent = change.isSilent && change.health == .down
         if change.isGhost {
             patient.probedGhost = patient.probedGhost ?? change.reason
         } else {
@@ -253,11 +258,12 @@ struct ServiceCare: Sendable {
                 patients[id]?.isHeldBack = isHeldBack
                 patients[id]?.since = now
             }
-            let isGhost = patients[id]?.isGhost == true
-            let traits = endpoints[index].traits
-            if traits.isHeldBack == isHeldBack, traits.isGhost == isGhost { continue }
-            endpoints[index].traits.isHeldBack = isHeldBack
-            endpoints[index].traits.isGhost = isGhost
+            var traits = endpoints[index].traits
+            traits.isHeldBack = isHeldBack
+            traits.isGhost = patients[id]?.isGhost == true
+            traits.isSilent = isHeldBack && patients[id]?.isSilent == true
+            if traits == endpoints[index].traits { continue }
+            endpoints[index].traits = traits
             isOther = true
         }
         return isOther

@@ -64,6 +64,14 @@ public enum ProbeFailure: Sendable, Hashable {
         }
     }
 
+    /// Whether nothing answers there: a process that hangs, or a machine that is gone.
+    public var isSilence: Bool {
+        switch self {
+        case .refused, .unreachable, .connectTimeout, .answerTimeout: true
+        case .reset, .closed, .malformed, .tooManyInterim, .tooManyPieces, .status, .ghost: false
+        }
+    }
+
     /// What it was, for people.
     public var text: String {
         switch self {

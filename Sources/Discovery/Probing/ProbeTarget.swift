@@ -39,6 +39,8 @@ public struct HealthChange: Sendable, Equatable {
     public var health: EndpointHealth
     /// Whether it is known to be somebody else's address now; it is down then.
     public var isGhost: Bool
+    /// Whether the deciding probe got no answer at all, so that requests that wait there may wait in vain.
+    public var isSilent: Bool
     /// What the deciding probe found, for people.
     public var reason: String
     /// How long the latest answer took; nil where none has come yet.

@@ -167,9 +167,10 @@ public final class Prober {
     }
 
     private func change(of record: Record, reason: String) -> HealthChange {
-        HealthChange(
+        let isSilent = if case .failed(let failure)? = record.state.lastFinding { failure.isSilence } else { false }
+        return HealthChange(
             service: record.target.service, id: record.target.id, address: record.target.address,
-            health: record.state.health, isGhost: record.state.isGhost, reason: reason,
+            health: record.state.health, isGhost: record.state.isGhost, isSilent: isSilent, reason: reason,
             latency: record.state.lastLatency)
     }
 

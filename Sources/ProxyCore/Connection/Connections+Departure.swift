@@ -1,6 +1,7 @@
 // What if an endpoint goes? In the same turn nothing of ours leads to its address any more, because somebody else may
 // live there already: pooled connections close, and requests of which it has seen nothing go elsewhere. What it is
-// answering it may finish.
+// answering it may finish. And if one stays, but says nothing any more, what waits there need not wait for its time to be
+// over.
 
 extension Connections {
     /// Takes over the present endpoints of some services.
@@ -9,6 +10,19 @@ extension Connections {
         for change in changes { directory.adopt(change, now: now) { gone.append($0) } }
         endpointsJoined()
         endpointsLeft(gone)
+        if changes.contains(where: { $0.endpoints.contains(where: \.traits.isSilent) }) { leaveTheSilent() }
+    }
+
+    /// Asks elsewhere what waits for the answer of an endpoint from which probes get none, where that does no harm and is
+    /// affordable. What must not be asked twice waits on: the endpoint may only have slept.
+    private mutating func leaveTheSilent() {
+        var waiting: [SlotID] = []
+        for u in 0..<upstreams.slotCount where upstreams.isUsed(u) && upstreams[u].state == .active {
+            if directory.endpoints[upstreams[u].endpoint].traits.isSilent {
+                waiting.append(clients.id(upstreams[u].client))
+            }
+        }
+        for id in waiting where clients.contains(id) { giveUpTry(id.index) }
     }
 
     /// Lets go of endpoints that the directory has just lost.

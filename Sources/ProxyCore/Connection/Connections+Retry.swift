@@ -70,15 +70,20 @@ extension Connections {
     mutating func responseIsDue(_ c: Int32) {
         if clients[c].upstream >= 0 { noteFailure(upstreams[clients[c].upstream].endpoint, .responseTimeout) }
         guard now < clients[c].responseDue else { return perform(clients[c].exchange.failed(.responseTimeout), c) }
+        // Where nobody else can be asked, it may take the time that is left.
+        if !giveUpTry(c) { clientTimers.arm(c, at: clients[c].responseDue) }
+    }
+
+    /// Asks somebody else instead of waiting on; whether that could be.
+    @discardableResult
+    mutating func giveUpTry(_ c: Int32) -> Bool {
         let (terms, hasOther) = nextTry(c)
         let action = clients[c].exchange.tryTimedOut(next: terms)
-        guard action == .connect else {
-            // Nobody else can be asked: it may take the time that is left.
-            return clientTimers.arm(c, at: clients[c].responseDue)
-        }
+        guard action == .connect else { return false }
         discardUpstream(c)
         prepareAgain(c, .responseTimeout, elsewhere: hasOther, isRepetition: true)
         perform(action, c)
+        return true
     }
 
     /// When the response that is waited for is due: of this try while another one is possible, else of all of them.

@@ -76,13 +76,20 @@ public struct EndpointTraits: Sendable, Hashable {
     public var isHeldBack = false
     /// Whether it is held back because a stranger answers there: it gets nothing even where there is no other.
     public var isGhost = false
+    /// Whether it is held back because probes get no answer at all: what waits there for an answer may wait in vain, and
+    /// is asked elsewhere where that does no harm.
+    public var isSilent = false
 
     /// An endpoint like any other, unless told otherwise.
-    public init(weight: UInt16 = 1, isNear: Bool = true, isHeldBack: Bool = false, isGhost: Bool = false) {
+    public init(
+        weight: UInt16 = 1, isNear: Bool = true, isHeldBack: Bool = false, isGhost: Bool = false,
+        isSilent: Bool = false
+    ) {
         self.weight = weight
         self.isNear = isNear
         self.isHeldBack = isHeldBack
         self.isGhost = isGhost
+        self.isSilent = isSilent
     }
 }
 

@@ -52,11 +52,14 @@ struct CareStage {
         Sighting(service: "api", endpoint: EndpointID("\(letter)"), address: Self.address(letter), kind: kind)
     }
 
-    mutating func probed(_ letters: String, _ health: EndpointHealth, ghost: Bool = false) {
+    mutating func probed(
+        _ letters: String, _ health: EndpointHealth, ghost: Bool = false, isSilent: Bool = false
+    ) {
         let changes = letters.map { letter in
             HealthChange(
                 service: "api", id: EndpointID("\(letter)"), address: Self.address(letter), health: health,
-                isGhost: ghost, reason: ghost ? "status 200, no X-Service" : health.rawValue, latency: nil)
+                isGhost: ghost, isSilent: isSilent, reason: ghost ? "status 200, no X-Service" : health.rawValue,
+                latency: nil)
         }
         take(caretaker.probed(changes, now: now))
     }

@@ -67,6 +67,22 @@ struct CaretakerTests {
         #expect(stage.list == "ab" && stage.caretaker.nextDeadline == .never)
     }
 
+    @Test("who gives probes no answer is called silent, as long as it is held back for it")
+    func silent() {
+        var stage = CareStage("abc") { $0.health = HealthSpec(path: "/") }
+        func silent() -> String { stage.told.filter(\.traits.isSilent).map(\.id.description).joined() }
+        stage.probed("a", .down, isSilent: true)
+        stage.probed("b", .down)
+        #expect(stage.list == "c/ab" && silent() == "a")
+        // Beyond that few, probes are not listened to.
+        stage.probed("c", .down, isSilent: true)
+        #expect(stage.list == "abc" && silent() == "")
+        stage.probed("c", .up)
+        #expect(stage.list == "c/ab" && silent() == "a")
+        stage.probed("a", .up)
+        #expect(stage.list == "ac/b" && silent() == "")
+    }
+
     @Test("one ready and ejected beside one terminating and serving: the ready one is used")
     func lockedOut() {
         var stage = CareStage("ab")

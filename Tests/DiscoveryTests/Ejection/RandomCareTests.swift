@@ -45,7 +45,7 @@ import Testing
                     [
                         HealthChange(
                             service: "api", id: endpoint.id, address: endpoint.address, health: health,
-                            isGhost: isGhost, reason: "", latency: nil)
+                            isGhost: isGhost, isSilent: dice.chance(50), reason: "", latency: nil)
                     ], now: clerk.now)
             case 8:
                 clerk.wait(milliseconds: Int64(dice.below(20_000)))
@@ -62,7 +62,9 @@ import Testing
         // All is well again: nobody stays out.
         let all = clerk.reconciler.endpoints(of: "api").map {
             HealthChange(
-                service: "api", id: $0.id, address: $0.address, health: .up, isGhost: false, reason: "", latency: nil)
+                service: "api", id: $0.id, address: $0.address, health: .up, isGhost: false, isSilent: false,
+                reason: "",
+                latency: nil)
         }
         for change in caretaker.probed(all, now: clerk.now).changes { told = change.endpoints }
         clerk.wait(milliseconds: 301_000)
