@@ -23,8 +23,8 @@ public struct Reconciler: Sendable {
         public var isWorthKeeping = false
     }
 
-    private var records: [ServiceRecord] = []
-    private var index: [String: Int] = [:]
+    private(set) var records: [ServiceRecord] = []
+    private(set) var index: [String: Int] = [:]
     private(set) var book = AddressBook()
     private(set) var contact: Contact
     /// Which services name an IP.
@@ -33,8 +33,8 @@ public struct Reconciler: Sendable {
     /// Services with a reference to Kubernetes that have endpoints by its word.
     private var populated = 0
     /// Services of which nothing is known yet.
-    private var unanswered: Set<String> = []
-    private var now: Instant
+    private(set) var unanswered: Set<String> = []
+    private(set) var now: Instant
     /// Where this process runs.
     private var place: Place
     /// The usable endpoints of services that were weighed in this turn, as they were before.
@@ -172,78 +172,6 @@ public struct Reconciler: Sendable {
         for position in records.indices where records[position].spec.kubernetes != nil {
             records[position].becomeRemembered(asOfMicroseconds: asOf)
         }
-    }
-
-    // MARK: What comes out
-
-    /// Who can answer for `service` now.
-    public func endpoints(of service: String) -> [Endpoint] { index[service].map { records[$0].usable } ?? [] }
-
-    /// Every identity that a witness names for `service`, usable or not.
-    func known(of service: String) -> Set<EndpointID> {
-        index[service].map { Set(records[$0].known.lazy.map(\.id)) } ?? []
-    }
-
-    /// The name of the pod that is the endpoint `id` of `service`.
-    func pod(of service: String, _ id: EndpointID) -> String? {
-        index[service].flatMap { records[$0].known.first { $0.id == id }?.endpoint.pod }
-    }
-
-    /// Services of which nothing is known yet, each with what is missing; empty once discovery has its first answer.
-    public var missing: [String] {
-        unanswered.sorted().map { name in
-            guard let position = index[name] else { return name }
-            return "\(name): \(records[position].missing)"
-        }
-    }
-
-    /// Whether something is known of each service.
-    public var hasFirstAnswer: Bool { unanswered.isEmpty }
-
-    /// Everything, for people.
-    public func view(now: Instant, wallMicroseconds: Int64) -> [ServiceView] {
-        records.map { $0.view(book, contact, now: now, wallMicroseconds: wallMicroseconds) }
-    }
-
-    /// Everything about `service`; nil where there is no such service.
-    public func view(of service: String, now: Instant, wallMicroseconds: Int64) -> ServiceView? {
-        index[service].map { records[$0].view(book, contact, now: now, wallMicroseconds: wallMicroseconds) }
-    }
-
-    /// How many addresses of each service witnesses disagree about now, in the order of the configuration.
-    public var disagreementCounts: [(service: String, count: Int)] {
-        records.map { (service: $0.name, count: $0.check.disagreements.count) }
-    }
-
-    /// Whether what is served of Kubernetes' word may be out of date.
-    public func isKubernetesStale(now: Instant) -> Bool {
-        contact.standing == .away || contact.isStale(now: now)
-            || records.contains { $0.spec.kubernetes != nil && $0.isRemembered }
-    }
-
-    /// Whether services that DNS alone knows are served from what an earlier process had written down.
-    public var isDNSStale: Bool { records.contains { $0.spec.kubernetes == nil && $0.isRemembered } }
-
-    /// Whether there is anything worth keeping over a restart.
-    public var knowsAnything: Bool { records.contains { $0.truth != .none && $0.truth != .static } }
-
-    /// When the Kubernetes API was heard last, in microseconds since 1970.
-    public var kubernetesHeardMicroseconds: Int64? { contact.lastHeardMicroseconds }
-
-    /// What a later process should know.
-    public func kept(wallMicroseconds: Int64) -> KeptState {
-        var state = KeptState(writtenMicroseconds: wallMicroseconds)
-        var ips: Set<IPAddress> = []
-        for record in records {
-            guard let service = record.kept(contact, now: now, wallMicroseconds: wallMicroseconds) else { continue }
-            state.services.append(service)
-            ips.formUnion(record.ips)
-        }
-        for ip in ips {
-            let claims = book.claims(on: ip)
-            if !claims.isEmpty { state.owners.append(.init(ip: ip, sharedBy: book.node(sharing: ip), claims: claims)) }
-        }
-        return state
     }
 
     // MARK: Details
