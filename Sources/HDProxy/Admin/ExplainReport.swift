@@ -77,6 +77,13 @@ extension ExplainReport {
         switch explanation.match {
         case .route(let index):
             route = rule(index, "")
+            if let status = settings.routes[index].httpsRedirect {
+                if ["http", "ws"].contains(request.scheme) {
+                    answer = "\(status) to https://\(request.host)\(request.path)\(request.query)"
+                    return
+                }
+                middlewares.append("redirect to https of what comes without it")
+            }
             switch settings.routes[index].action {
             case .redirect(let redirect):
                 let target = redirect.location + (redirect.appendsPath ? request.path + request.query : "")

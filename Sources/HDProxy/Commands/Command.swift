@@ -20,7 +20,7 @@ struct Command: Sendable {
     var run: @Sendable (Arguments) throws(UsageError) -> Reply
 
     /// All commands, in the order of the help.
-    static var all: [Command] { [.run, .check, .explain, .status, .probe, .demo, .version, .help] }
+    static var all: [Command] { [.run, .check, .explain, .status, .probe, .cloudflareIPs, .demo, .version, .help] }
 
     /// The file that is read where `--config` names none.
     static let defaultConfiguration = "/etc/hdproxy/hdproxy.json5"

@@ -205,8 +205,11 @@ extension EndpointReport {
 extension RouteReport {
     /// Where its requests go.
     var target: String {
-        if let redirect { return "redirects, \(redirect)" }
-        if services.count == 1 { return "to \(services[0].name)" }
-        return "to " + services.map { "\($0.name) (\($0.weight))" }.joined(separator: ", ")
+        let shares =
+            services.count == 1
+            ? services[0].name : services.map { "\($0.name) (\($0.weight))" }.joined(separator: ", ")
+        guard let redirect else { return "to " + shares }
+        // Beside services it is for those who come without https.
+        return services.isEmpty ? "redirects, \(redirect)" : "to \(shares), redirects http, \(redirect)"
     }
 }

@@ -8,16 +8,19 @@ struct RoutesReader {
     private let services: Set<String>
     /// Those of them that a message may show, in order.
     private let known: [String]
+    /// Whether it can be told that a request came by https.
+    private let knowsHTTPS: Bool
 
-    private init(services: Set<String>) {
+    private init(services: Set<String>, knowsHTTPS: Bool) {
         self.services = services
+        self.knowsHTTPS = knowsHTTPS
         known = services.filter(NameText.isValid).sorted()
     }
 
-    /// The valid ones of the list `item`.
-    static func read(_ item: Item, services: Set<String>) -> [RouteSettings] {
+    /// The valid ones of the list `item`. `knowsHTTPS` says whether it can be told that a request came by https.
+    static func read(_ item: Item, services: Set<String>, knowsHTTPS: Bool) -> [RouteSettings] {
         guard let items = item.list("a list of routes") else { return [] }
-        let reader = RoutesReader(services: services)
+        let reader = RoutesReader(services: services, knowsHTTPS: knowsHTTPS)
         var routes: [RouteSettings] = []
         // Which requests a rule meets does not depend on its action, so a mistake there hides no conflict.
         var rules: [(item: Item, route: Route)] = []
@@ -27,10 +30,13 @@ struct RoutesReader {
             let host = reader.readHost(section)
             let path = reader.readPath(section, isAsIs: isAsIs)
             let action = reader.readAction(section)
+            let httpsRedirect = reader.readHTTPSRedirect(section)
             guard let host, let path else { continue }
             rules.append((item, Route(host: host, path: path, action: .forward([]))))
             guard let action else { continue }
-            routes.append(RouteSettings(host: host, path: path, allowsAmbiguousPaths: isAsIs, action: action))
+            routes.append(
+                RouteSettings(
+                    host: host, path: path, allowsAmbiguousPaths: isAsIs, action: action, httpsRedirect: httpsRedirect))
         }
         for (first, second) in RouteTable.conflicts(in: rules.map(\.route)) {
             rules[second].item.report(
@@ -86,10 +92,15 @@ struct RoutesReader {
     }
 
     private func readAction(_ section: Section) -> RouteActionSettings? {
-        let actions = ["service", "services", "redirect"].filter { section[$0] != nil }
+        // A redirect to https is for those who come without it; the others need a service.
+        let isToHTTPS = isHTTPSRedirect(section)
+        let actions = ["service", "services", "redirect"].filter {
+            section[$0] != nil && !(isToHTTPS && $0 == "redirect")
+        }
         let allowed = "one of service, services and redirect"
         guard let action = actions.first else {
-            section.item.report("nothing says where its requests go", allowed)
+            let wrong = isToHTTPS ? "nothing says who serves what comes by https" : "nothing says where its requests go"
+            section.item.report(wrong, isToHTTPS ? "service or services beside the redirect" : allowed)
             return nil
         }
         for other in actions.dropFirst() { section[other]?.report("`\(action)` stands beside it", allowed) }
@@ -137,6 +148,27 @@ struct RoutesReader {
             return nil
         }
         return isValid ? shares : nil
+    }
+
+    /// Whether `redirect` sends to https what comes without it: `"https"`, or an object that says so.
+    private func isHTTPSRedirect(_ section: Section) -> Bool {
+        guard let item = section["redirect"] else { return false }
+        if case .string = item.node.value { return true }
+        guard case .object(let members) = item.node.value else { return false }
+        return members.contains { $0.name == "to" && $0.node.value == .string("https") }
+    }
+
+    /// The status with which those who come without https are sent there; nil where they are served.
+    private func readHTTPSRedirect(_ section: Section) -> Int? {
+        guard isHTTPSRedirect(section), let item = section["redirect"] else { return nil }
+        if !knowsHTTPS {
+            item.report(
+                "no request could be told to have come by https, so each would be sent there for ever",
+                "a listener with tls, or trustedProxies whose X-Forwarded-Proto tells")
+        }
+        if case .string = item.node.value { return item.choice(["https"]) == nil ? nil : 308 }
+        guard let redirect = item.section(["to", "status"]) else { return nil }
+        return redirect["status"].map(readStatus) ?? 308
     }
 
     private func readRedirect(_ item: Item) -> Redirect? {

@@ -36,9 +36,11 @@ extension Settings {
             return served
         }
         let index = Dictionary(uniqueKeysWithValues: services.enumerated().map { ($1.name, $0) })
-        return Snapshot(
+        var snapshot = Snapshot(
             generation: generation, listeners: listeners, services: services,
             routes: routes.map { $0.route(serviceIndex: index) }, limits: limits, drain: drain, accessLog: log.access)
+        snapshot.trustedProxies = trustedProxies.flatMap(\.ranges)
+        return snapshot
     }
 }
 
@@ -54,6 +56,8 @@ extension RouteSettings {
                         serviceIndex[service.name].map { WeightedService(service: $0, weight: service.weight) }
                     })
             }
-        return Route(host: host, path: path, allowsAmbiguousPaths: allowsAmbiguousPaths, action: action)
+        var route = Route(host: host, path: path, allowsAmbiguousPaths: allowsAmbiguousPaths, action: action)
+        route.httpsRedirect = httpsRedirect
+        return route
     }
 }

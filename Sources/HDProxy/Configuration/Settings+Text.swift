@@ -19,7 +19,7 @@ extension Settings {
                     })
             ),
             ("admin", admin.tree),
-            ("trustedProxies", .list([])),
+            ("trustedProxies", .list(trustedProxies.map { .string($0.text) })),
             ("originLockdown", .bool(false)),
             ("discovery", discovery.tree),
             ("services", .members(services.map { ($0.name, $0.tree) })),
@@ -207,6 +207,10 @@ extension RouteSettings {
                         ("to", .string(redirect.location)), ("status", .whole(redirect.status)),
                     ])
                 ))
+        }
+        if let httpsRedirect {
+            members.append(
+                ("redirect", .members([("to", .string("https")), ("status", .whole(httpsRedirect))])))
         }
         members.append(("middlewares", .list([])))
         return .members(members)

@@ -17,6 +17,8 @@ struct Settings: Equatable, Sendable {
     var services: [ServiceSettings] = []
     /// The rules, in the order of the file.
     var routes: [RouteSettings] = []
+    /// Whose word about the client is believed.
+    var trustedProxies: [TrustedProxy] = []
     /// `timeouts` and `limits`.
     var limits = Limits()
     /// How we leave.
@@ -100,6 +102,8 @@ struct RouteSettings: Equatable, Sendable {
     var allowsAmbiguousPaths = false
     /// What becomes of a request.
     var action: RouteActionSettings
+    /// `redirect: "https"` beside a service: the status with which those who did not come by https are sent there.
+    var httpsRedirect: Int?
 }
 
 /// What becomes of a request that a rule meets.

@@ -37,12 +37,15 @@ struct SettingsReader {
         if let listeners = top.required("listeners", "at least one listener, as in { address: \"[::]:80\" }") {
             settings.listeners = ListenersReader.read(listeners)
         }
+        if let proxies = top["trustedProxies"] { settings.trustedProxies = TrustedProxiesReader.read(proxies) }
         var serviceNames: Set<String> = []
         if let services = top.required("services", "an object, empty where every route is a redirect") {
             (settings.services, serviceNames) = ServicesReader.read(services)
         }
         if let routes = top.required("routes", "a list of routes") {
-            settings.routes = RoutesReader.read(routes, services: serviceNames)
+            // Who cannot tell that a request came by https would send its client there again and again.
+            let knowsHTTPS = !settings.trustedProxies.isEmpty || listenersHaveTLS(top)
+            settings.routes = RoutesReader.read(routes, services: serviceNames, knowsHTTPS: knowsHTTPS)
         }
         if let admin = top["admin"] { settings.admin = AdminReader.read(admin, listeners: settings.listeners) }
         if let discovery = top["discovery"] { settings.discovery = DiscoveryReader.read(discovery) }
@@ -55,8 +58,16 @@ struct SettingsReader {
         refuseLater(top)
     }
 
+    /// Whether some listener has `tls`, well written or not.
+    private func listenersHaveTLS(_ top: Section) -> Bool {
+        guard case .array(let listeners)? = top["listeners"]?.node.value else { return false }
+        return listeners.contains { listener in
+            guard case .object(let members) = listener.value else { return false }
+            return members.contains { $0.name == "tls" }
+        }
+    }
+
     private func refuseLater(_ top: Section) {
-        top.refuseLater("trustedProxies", .list(.value), unless: { $0 == .array([]) }, or: "[]")
         top.refuseLater("originLockdown", .value, unless: { $0 == .bool(false) }, or: "false")
         top.refuseLater("tracing", .tracing)
     }

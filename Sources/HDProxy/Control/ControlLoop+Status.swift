@@ -228,7 +228,8 @@ extension Settings {
             case .forward(let services):
                 return RouteReport(
                     index: index, name: name,
-                    services: services.map { RouteReport.Share(name: $0.name, weight: $0.weight) }, redirect: nil)
+                    services: services.map { RouteReport.Share(name: $0.name, weight: $0.weight) },
+                    redirect: route.httpsRedirect.map { "\($0) to https" })
             }
         }
     }

@@ -20,6 +20,13 @@ struct CompiledRoutes: ~Copyable {
         var weightsUpTo: UInt32
     }
 
+    /// How a rule sends those who did not come by https there.
+    struct HTTPSRedirect: BitwiseCopyable {
+        /// With this status; 0: it serves them.
+        var status: Int16
+        var totals: SlotID
+    }
+
     let table: RouteTable
     /// Names of the rules, for the log.
     let names: [String]
@@ -27,6 +34,7 @@ struct CompiledRoutes: ~Copyable {
     /// What is counted in slots that these rules use.
     let counted: [RouteKey]
     private var targets: Table<Target>
+    private var httpsRedirects: Table<HTTPSRedirect>
     private var shares: Table<Share>
 
     /// Compiles the rules of `snapshot`; `services` are the slots of its services. Slots to count in are used from
@@ -40,9 +48,13 @@ struct CompiledRoutes: ~Copyable {
         table = RouteTable(snapshot)
         names = snapshot.routes.map(\.name)
         targets = Table(capacity: snapshot.routes.count)
+        httpsRedirects = Table(capacity: snapshot.routes.count)
         var redirects: [Redirect] = []
         var all: [Share] = []
         for route in snapshot.routes {
+            let status = route.httpsRedirect
+            _ = httpsRedirects.append(
+                HTTPSRedirect(status: Int16(status ?? 0), totals: status == nil ? .none : slot(route)))
             switch route.action {
             case .redirect(let redirect):
                 _ = targets.append(.redirect(Int32(redirects.count), totals: slot(route)))
@@ -69,6 +81,9 @@ struct CompiledRoutes: ~Copyable {
 
     /// What becomes of a request that the rule `route` meets.
     @inline(__always) borrowing func target(_ route: Int) -> Target { targets[route] }
+
+    /// How the rule `route` sends those who did not come by https there.
+    @inline(__always) borrowing func httpsRedirect(_ route: Int) -> HTTPSRedirect { httpsRedirects[route] }
 
     /// The service that gets the next request of a rule, as its share.
     @inline(__always)

@@ -143,7 +143,8 @@ extension Connections {
         clients[c].clientCloses = false
         if log.isOn {
             if !clients[c].record.hasMemory { buffers.supply(&clients[c].record, .head) }
-            AccessRecord.begin(&clients[c].record, peer: clients[c].peer.ip)
+            // What a broken head says of the client is not read.
+            AccessRecord.begin(&clients[c].record, client: clients[c].peer.ip, peer: clients[c].peer.ip)
         }
         perform(clients[c].exchange.failed(outcome), c)
     }
@@ -158,6 +159,7 @@ extension Connections {
                 Accept.prefersJSON($0, requestHead.noted.accept)
             }
         }
+        deriveClient(c)
         var hasBody = requestHead.framing != .none
         let verdict = decide(c)
         clients[c].totals = verdict.totals ?? unrouted
@@ -167,7 +169,11 @@ extension Connections {
             return forward(c, to: service)
         }
         var location = ByteBuffer()
-        if case .redirect(let index) = verdict.result { location = self.location(c, routes.redirects[index]) }
+        switch verdict.result {
+        case .forward, .answer: break
+        case .redirect(let index): location = self.location(c, routes.redirects[index])
+        case .toHTTPS: location = httpsLocation(c)
+        }
         clients[c].input.consume(requestHead.byteCount)
         // A body that is all there can be passed over, so that the connection may go on.
         if case .length(let count) = requestHead.framing, count <= UInt64(clients[c].input.count) {
@@ -181,13 +187,25 @@ extension Connections {
         case .redirect(let index):
             _ = clients[c].exchange.failed(.redirected)
             answer(c, .redirected, status: routes.redirects[index].status, location: location)
+        case .toHTTPS(let status):
+            _ = clients[c].exchange.failed(.redirected)
+            answer(c, .redirected, status: status, location: location)
+        }
+    }
+
+    /// Finds out who sent the request whose head is at hand.
+    private mutating func deriveClient(_ c: Int32) {
+        let peer = clients[c].peer.ip
+        derivedClient = clients[c].input.withReadable { bytes in
+            DerivedClient.derive(requestHead, bytes, peer: peer, isTLS: false, trusted: trustedProxies)
         }
     }
 
     private mutating func beginRecord(_ c: Int32, _ verdict: Verdict) {
         if !clients[c].record.hasMemory { buffers.supply(&clients[c].record, .head) }
         clients[c].input.withReadable { bytes in
-            AccessRecord.begin(&clients[c].record, requestHead, bytes, peer: clients[c].peer.ip)
+            AccessRecord.begin(
+                &clients[c].record, requestHead, bytes, client: derivedClient, peer: clients[c].peer.ip)
         }
         if let route = verdict.route { AccessRecord.append(route: routes.names[route], to: &clients[c].record) }
         if case .forward(let service) = verdict.result {
@@ -212,6 +230,8 @@ extension Connections {
             case forward(Int32)
             case answer(Outcome)
             case redirect(Int)
+            /// To the same place by https, with this status.
+            case toHTTPS(Int)
         }
         var result: Result
         var route: Int?
@@ -253,6 +273,13 @@ extension Connections {
         case .noHost, .noPath: return Verdict(.answer(.noRoute))
         case .ambiguousPath: return Verdict(.answer(.rejected(.ambiguousPath)))
         case .route(let route):
+            let secure = routes.httpsRedirect(route)
+            if secure.status > 0, !derivedClient.isHTTPS {
+                // HTTP/1.0 may name no host, and then there is nowhere to send it to.
+                let isNamed = !requestHead.authority.host.isEmpty
+                let result = isNamed ? Verdict.Result.toHTTPS(Int(secure.status)) : .answer(.rejected(.badHost))
+                return Verdict(result, route: route, totals: secure.totals)
+            }
             switch routes.target(route) {
             case .forward(let first, let count, let totalWeight):
                 let share = routes.share(first: first, count: count, totalWeight: totalWeight, random: &random)
@@ -279,7 +306,7 @@ extension Connections {
             buffers.supply(&clients[c].requestOut, need <= BufferPool.streamCapacity / 2 ? .stream : .largeHead)
             clients[c].requestOut.clear()
         }
-        let forwarding = Forwarding(client: clients[c].peer.ip, id: clients[c].id)
+        let forwarding = Forwarding(derivedClient, id: clients[c].id)
         clients[c].requestBody = BodyProgress(framing, emitsChunks: framing == .chunked)
         clients[c].input.withReadable { bytes in
             HeadWriter.write(requestHead, bytes, forwarding: forwarding, into: &clients[c].requestOut)
@@ -299,6 +326,19 @@ extension Connections {
     mutating func writeContinue(_ c: Int32) {
         if !clients[c].responseOut.hasMemory { buffers.supply(&clients[c].responseOut, .head) }
         clients[c].responseOut.append("HTTP/1.1 100 Continue\r\n\r\n")
+    }
+
+    /// The place that the request at hand asks for, by https: without the port, which is that of http.
+    private func httpsLocation(_ c: Int32) -> ByteBuffer {
+        let target = requestHead.target
+        var location = ByteBuffer(capacity: Authority.bytesMax + Int(target.pathAndQuery.count) + 16)
+        location.append("https://")
+        clients[c].input.withReadable { bytes in
+            location.append(bytes, requestHead.authority.host)
+            if target.path.isEmpty { location.append(ASCII.slash) }
+            location.append(bytes, target.pathAndQuery)
+        }
+        return location
     }
 
     /// Where a redirect points for the request at hand.

@@ -42,6 +42,10 @@ public struct Connections: ~Copyable {
     var responseHead: ResponseHead
     var trailers: FieldSection
     var headScratch: ByteBuffer
+    /// Who sent the request at hand.
+    var derivedClient = DerivedClient(peer: IPAddress(high: 0, low: 0), isTLS: false)
+    /// Whose word about the client is believed.
+    var trustedProxies = AddressSet([])
 
     var limits: Limits
     var headLimits: HeadLimits
@@ -131,6 +135,7 @@ public struct Connections: ~Copyable {
         nameServices(snapshot, services)
         let countedRoutes = routes.counted
         routes = CompiledRoutes(snapshot, services: services, totals: &totals)
+        trustedProxies = AddressSet(snapshot.trustedProxies)
         for key in countedRoutes { totals.release(key, at: now) }
         totals.forget(at: now)
         if snapshot.limits != limits {

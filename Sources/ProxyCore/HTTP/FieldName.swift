@@ -13,14 +13,19 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
     case expect, maxForwards, via
     // Who the client is: ours to say.
     case xForwardedFor, xForwardedProto, xForwardedHost, xRealIP, xRequestID
-    /// One that could pass for the above and is never ours: another `X-Forwarded-…`, `Forwarded`, `Proxy`, the
-    /// internals of frameworks, and look-alikes that some back end folds into one of them.
+    /// What Cloudflare says of the client. Anybody else can say it, too: it travels from a trusted proxy alone.
+    case cfConnectingIP, cfConnectingIPv6, cfRay
+    /// Any other `CF-…`.
+    case cloudflare
+    /// One that could pass for the above and is never believed: another `X-Forwarded-…`, `Forwarded`, `Proxy`,
+    /// `True-Client-IP`, which the plans of Cloudflare that we know do not set, the internals of frameworks, and
+    /// look-alikes that some back end folds into one of them.
     case forged
     /// One that says what a message is or who may see it: it stays although `Connection` nominates it, and has no
     /// business in trailers.
     case guarded
     // Noted for the log, or not to be removed at a client's bidding.
-    case userAgent, cfRay, traceparent, authorization, cookie, accept
+    case userAgent, traceparent, authorization, cookie, accept
     // Of responses.
     case date, setCookie
 
@@ -44,7 +49,7 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         case (6, UInt8(ascii: "e")): return if_("expect", .expect)
         case (6, UInt8(ascii: "a")): return if_("accept", .accept)
         case (6, UInt8(ascii: "c")):
-            return Scan.equals(bytes, range, "cookie") ? .cookie : if_("cf-ray", .cfRay)
+            return if_("cookie", .cookie)
         case (6, UInt8(ascii: "o")): return if_("origin", .guarded)
         case (7, UInt8(ascii: "u")): return if_("upgrade", .upgrade)
         case (7, UInt8(ascii: "t")): return if_("trailer", .trailer)
@@ -67,6 +72,7 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
             return Scan.equals(bytes, range, "cache-control") ? .guarded : if_("content-range", .guarded)
         case (14, UInt8(ascii: "c")): return if_("content-length", .contentLength)
         case (14, UInt8(ascii: "h")): return if_("http2-settings", .http2Settings)
+        case (14, UInt8(ascii: "t")): return if_("true-client-ip", .forged)
         case (16, UInt8(ascii: "p")): return if_("proxy-connection", .proxyConnection)
         case (16, UInt8(ascii: "c")):
             return Scan.equals(bytes, range, "content-encoding") ? .guarded : if_("content-location", .guarded)
@@ -90,10 +96,13 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         case 17 where is_("x-forwarded-proto"): return .xForwardedProto
         case 13 where is_("x-rewrite-url") || is_("x-nextjs-data"): return .forged
         case 14 where is_("x-original-url"): return .forged
-        case 23 where is_("x-middleware-subrequest"): return .forged
+        // A browser's own, which asks for less.
+        case 21 where is_("x-middleware-prefetch"): return .other
         default:
-            // Any other `X-Forwarded…`: what we do not set ourselves, nobody else may say either.
-            return hasPrefix(bytes, range, "x-forwarded") ? .forged : .other
+            // Any other `X-Forwarded…`: what we do not set ourselves, nobody else may say either. With the others Next.js
+            // talks to itself, and skipped its checks where a client did (CVE-2025-29927).
+            return hasPrefix(bytes, range, "x-forwarded") || hasPrefix(bytes, range, "x-middleware-")
+                ? .forged : .other
         }
     }
 
@@ -103,8 +112,18 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         guard range.count > 3, bytes[start &+ 2] == UInt8(ascii: "-") || bytes[start &+ 3] == UInt8(ascii: "-") else {
             return .other
         }
-        return hasPrefix(bytes, range, "cf-") || hasPrefix(bytes, range, "if-") || hasPrefix(bytes, range, "sec-")
-            ? .guarded : .other
+        if hasPrefix(bytes, range, "cf-") { return cloudflareField(bytes, range) }
+        return hasPrefix(bytes, range, "if-") || hasPrefix(bytes, range, "sec-") ? .guarded : .other
+    }
+
+    /// Which of Cloudflare's fields a name that begins with `CF-` is.
+    private static func cloudflareField(_ bytes: Span<UInt8>, _ range: ByteRange) -> FieldName {
+        switch range.count {
+        case 6 where Scan.equals(bytes, range, "cf-ray"): .cfRay
+        case 16 where Scan.equals(bytes, range, "cf-connecting-ip"): .cfConnectingIP
+        case 18 where Scan.equals(bytes, range, "cf-connecting-ipv6"): .cfConnectingIPv6
+        default: .cloudflare
+        }
     }
 
     private static func hasPrefix(_ bytes: Span<UInt8>, _ range: ByteRange, _ prefix: StaticString) -> Bool {
@@ -127,8 +146,7 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
         }
         let name = recognize(folded.span, ByteRange(0, Int(range.count)))
         switch name {
-        case .other, .userAgent, .accept, .date, .traceparent: return .other
-        case .guarded: return hasPrefix(folded.span, ByteRange(0, Int(range.count)), "cf-") ? .forged : .other
+        case .other, .userAgent, .accept, .date, .traceparent, .guarded: return .other
         default: return .forged
         }
     }
@@ -138,8 +156,9 @@ public enum FieldName: UInt8, BitwiseCopyable, Sendable {
     var survivesNomination: Bool {
         switch self {
         case .host, .contentLength, .transferEncoding, .authorization, .cookie, .setCookie, .via, .traceparent,
-            .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .xRequestID, .cfRay, .date, .maxForwards,
-            .guarded:
+            .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .xRequestID, .cfConnectingIP,
+            .cfConnectingIPv6,
+            .cfRay, .cloudflare, .date, .maxForwards, .guarded:
             true
         case .other, .connection, .keepAlive, .proxyConnection, .te, .upgrade, .http2Settings, .proxyAuthenticate,
             .proxyAuthorization, .trailer, .expect, .forged, .userAgent, .accept:

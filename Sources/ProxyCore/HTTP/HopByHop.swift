@@ -2,13 +2,15 @@
 // and what says where the body ends is written anew. RFC 9110 §7.6.1.
 
 extension FieldName {
-    /// Whether a request's line of this name goes on to the upstream as it is.
-    @inline(__always) var travelsUpstream: Bool {
+    /// Whether a request's line of this name goes on to the upstream as it is; `isTrusted` tells whether a trusted proxy
+    /// sent it.
+    @inline(__always)
+    func travelsUpstream(isTrusted: Bool) -> Bool {
         switch self {
-        case .other, .guarded, .host, .trailer, .maxForwards, .via, .userAgent, .cfRay, .traceparent, .authorization,
-            .cookie,
+        case .other, .guarded, .host, .trailer, .maxForwards, .via, .userAgent, .traceparent, .authorization, .cookie,
             .accept, .date, .setCookie:
             true
+        case .cfConnectingIP, .cfConnectingIPv6, .cfRay, .cloudflare: isTrusted
         case .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .te, .upgrade,
             .http2Settings, .proxyAuthenticate, .proxyAuthorization, .expect, .xForwardedFor, .xForwardedProto,
             .xForwardedHost, .xRealIP, .xRequestID, .forged:
@@ -22,9 +24,9 @@ extension FieldName {
         case .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .te, .upgrade,
             .http2Settings, .proxyAuthenticate, .proxyAuthorization, .xRequestID:
             false
-        case .other, .guarded, .host, .trailer, .expect, .maxForwards, .via, .userAgent, .cfRay, .traceparent,
-            .authorization,
-            .cookie, .accept, .date, .setCookie, .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .forged:
+        case .other, .guarded, .host, .trailer, .expect, .maxForwards, .via, .userAgent, .cfConnectingIP,
+            .cfConnectingIPv6, .cfRay, .cloudflare, .traceparent, .authorization, .cookie, .accept, .date, .setCookie,
+            .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .forged:
             true
         }
     }

@@ -50,6 +50,34 @@ public struct RequestHead: ~Copyable {
         public var cfRay = ByteRange()
         /// The value of `traceparent`.
         public var traceparent = ByteRange()
+        /// The value of `CF-Connecting-IP`.
+        public var cfConnectingIP = SingleValue()
+        /// The value of `CF-Connecting-IPv6`.
+        public var cfConnectingIPv6 = SingleValue()
+        /// The value of `X-Forwarded-Proto`.
+        public var xForwardedProto = SingleValue()
+        /// Whether there is an `X-Forwarded-For`.
+        public var hasForwardedFor = false
+    }
+
+    /// The value of a field that should stand at most once.
+    public struct SingleValue: BitwiseCopyable, Sendable {
+        private var value = ByteRange()
+        private var lines: UInt8 = 0
+
+        /// None.
+        public init() {}
+
+        /// The value of the only line that says something; nil where there is none, or one too many: then nobody knows
+        /// which one its sender meant.
+        public var only: ByteRange? { lines == 1 && !value.isEmpty ? value : nil }
+
+        /// Notes a line.
+        @inline(__always)
+        mutating func note(_ value: ByteRange) {
+            self.value = value
+            lines = lines < 2 ? lines &+ 1 : 2
+        }
     }
 }
 

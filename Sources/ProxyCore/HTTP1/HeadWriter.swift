@@ -31,7 +31,7 @@ package enum HeadWriter {
         while i < head.fields.lines.count {
             let line = head.fields.lines[i]
             i &+= 1
-            guard line.known.travelsUpstream,
+            guard line.known.travelsUpstream(isTrusted: forwarding.isFromTrustedProxy),
                 !head.connection.nominatesFields || !head.fields.nominates(line, bytes),
                 line.known != .trailer || head.framing == .chunked,
                 line.known != .maxForwards || head.method != .options

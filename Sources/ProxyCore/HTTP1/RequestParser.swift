@@ -72,6 +72,10 @@ public enum RequestParser {
                 case .userAgent: head.noted.userAgent = line.value
                 case .cfRay: head.noted.cfRay = line.value
                 case .traceparent: head.noted.traceparent = line.value
+                case .cfConnectingIP: head.noted.cfConnectingIP.note(line.value)
+                case .cfConnectingIPv6: head.noted.cfConnectingIPv6.note(line.value)
+                case .xForwardedProto: head.noted.xForwardedProto.note(line.value)
+                case .xForwardedFor: head.noted.hasForwardedFor = true
                 default: break
                 }
             }

@@ -10,6 +10,8 @@ public struct Route: Sendable, Equatable {
     public var path: PathPattern
     /// Whether paths that can be read in two ways are let through (`paths: "asis"`).
     public var allowsAmbiguousPaths: Bool
+    /// The status with which a client that did not come by https is sent to the same place there; nil: it is served.
+    public var httpsRedirect: Int?
     /// What becomes of a request.
     public var action: RouteAction
 

@@ -13,6 +13,8 @@ public struct Snapshot: Sendable, Equatable {
     public var routes: [Route]
     /// Limits and times on the client's side.
     public var limits: Limits
+    /// Whose word about the client is believed.
+    public var trustedProxies: [AddressRange] = []
     /// How we leave.
     public var drain: DrainSpec
     /// Whether each request gets a line in the access log.

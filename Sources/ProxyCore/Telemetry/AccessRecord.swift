@@ -9,20 +9,21 @@ enum AccessRecord {
     private static let targetBytesMax = 1024
 
     /// Begins the line of a request whose head could not be understood.
-    static func begin(_ line: inout ByteBuffer, peer: IPAddress) {
+    static func begin(_ line: inout ByteBuffer, client: IPAddress, peer: IPAddress) {
         line.clear()
         line.append(",\"client\":\"")
-        peer.append(to: &line)
+        client.append(to: &line)
         line.append("\",\"peer\":\"")
         peer.append(to: &line)
         line.append("\"")
     }
 
-    /// Begins the line of a request.
+    /// Begins the line of a request from `client`, whom `peer` speaks for.
     static func begin(
-        _ line: inout ByteBuffer, _ head: borrowing RequestHead, _ bytes: Span<UInt8>, peer: IPAddress
+        _ line: inout ByteBuffer, _ head: borrowing RequestHead, _ bytes: Span<UInt8>, client: DerivedClient,
+        peer: IPAddress
     ) {
-        begin(&line, peer: peer)
+        begin(&line, client: client.address, peer: peer)
         line.append(",\"method\":\"")
         append(bytes, head.methodBytes, max: 32, to: &line)
         line.append("\",\"host\":\"")
@@ -30,7 +31,7 @@ enum AccessRecord {
         line.append("\",\"target\":\"")
         append(bytes, head.target.whole, max: targetBytesMax, to: &line)
         line.append(head.isHTTP10 ? "\",\"proto\":\"HTTP/1.0\"" : "\",\"proto\":\"HTTP/1.1\"")
-        if !head.noted.cfRay.isEmpty {
+        if client.isFromTrustedProxy, !head.noted.cfRay.isEmpty {
             line.append(",\"cf_ray\":\"")
             append(bytes, head.noted.cfRay, max: 64, to: &line)
             line.append("\"")

@@ -11,7 +11,8 @@ private let demo = ExamplesTests.folder + "/demo.json5"
             (["--versoin"], "hdproxy: unknown option `--versoin`; did you mean `--version`?\nSee `hdproxy help`.\n"),
             (
                 ["xyzzy"],
-                "hdproxy: unknown command `xyzzy`; known: run, check, explain, status, probe, demo, version, "
+                "hdproxy: unknown command `xyzzy`; known: run, check, explain, status, probe, cloudflare-ips, demo, "
+                    + "version, "
                     + "help, --help, --version\nSee `hdproxy help`.\n"
             ),
             (

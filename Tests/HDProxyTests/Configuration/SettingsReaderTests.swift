@@ -155,7 +155,6 @@ private func listeners(_ listeners: String) -> String {
 
     @Test func whatComesLaterIsRefusedUnlessItAsksForNothing() {
         let later = [
-            (top("trustedProxies: [\"cloudflare\"]"), "f:1:19: trustedProxies", ", or write []"),
             (top("originLockdown: true"), "f:1:19: originLockdown", ", or write false"),
             (top("tracing: {}"), "f:1:12: tracing", ""),
             (top("log: { format: \"text\" }"), "f:1:18: log.format", ", or write \"json\""),
@@ -177,7 +176,7 @@ private func listeners(_ listeners: String) -> String {
             ])
         let inert = [
             top(
-                "originLockdown: false, trustedProxies: [], discovery: {}"),
+                "originLockdown: false, discovery: {}"),
             top("log: { format: \"json\" }"),
             routes("{ host: \"*\", service: \"api\", middlewares: [] }"),
         ]
@@ -221,7 +220,7 @@ private func listeners(_ listeners: String) -> String {
               tracing: { endpoint: "https://t/v1/traces", tokenFile: "f", sample: 0.01 } }
             """
         let later = [
-            "listeners[1].tls", "trustedProxies", "routes[0].middlewares", "tracing",
+            "listeners[1].tls", "routes[0].middlewares", "tracing",
         ]
         guard case .failure(let found) = SettingsReader.read(Array(text.utf8), file: "f") else {
             Issue.record("what comes later was not refused")

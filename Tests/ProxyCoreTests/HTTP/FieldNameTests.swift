@@ -23,12 +23,16 @@ import Testing
         ("Content-Range", .guarded), ("Content-Encoding", .guarded), ("Content-Location", .guarded),
         ("WWW-Authenticate", .guarded), ("If-Match", .guarded), ("If-None-Match", .guarded),
         ("If-Modified-Since", .guarded), ("If-Range", .guarded), ("If-Unmodified-Since", .guarded),
-        ("Sec-Fetch-Site", .guarded), ("Sec-WebSocket-Key", .guarded), ("CF-Worker", .guarded),
-        ("CF-Connecting-IPv6", .guarded),
+        ("Sec-Fetch-Site", .guarded), ("Sec-WebSocket-Key", .guarded), ("CF-Worker", .cloudflare),
+        ("CF-Connecting-IPv6", .cfConnectingIPv6), ("CF-Connecting-IP", .cfConnectingIP), ("True-Client-IP", .forged),
+        ("X-Middleware-Subrequest-Id", .forged), ("X-Middleware-Rewrite", .forged),
     ]
 
     /// Of the same family, but as long as another name that begins with the same letter.
-    private static let overlooked = ["CF-Connecting-IP", "CF-IPCountry", "CF-Visitor", "Sec-CH-DPR"]
+    private static let overlooked: [(name: String, field: FieldName)] = [
+        ("CF-IPCountry", .cloudflare), ("CF-Visitor", .cloudflare), ("CF-EW-Via", .cloudflare), ("CF-Rax", .cloudflare),
+        ("Sec-CH-DPR", .guarded),
+    ]
 
     private func recognize(_ name: String, folded: Bool = false) -> FieldName {
         let bytes = Array("..\(name)..".utf8)
@@ -51,15 +55,17 @@ import Testing
     }
 
     @Test func noNameOfItsFamilyIsOverlooked() {
-        for name in Self.overlooked {
+        for (name, field) in Self.overlooked {
             // The lengths of Content-Encoding, Content-Type, Connection and Set-Cookie hide them.
-            #expect(recognize(name) == .guarded, "\(name)")
+            #expect(recognize(name) == field, "\(name)")
         }
     }
 
     @Test func aNameThatDiffersInOneByteIsAnother() {
         for (name, field) in Self.known where !["X-Forwarded", "CF-Worker"].contains(name) {
-            let isFamily = ["x-forwarded", "if-", "sec-", "cf-"].contains { name.lowercased().hasPrefix($0) }
+            let isFamily = ["x-forwarded", "x-middleware", "if-", "sec-", "cf-"].contains {
+                name.lowercased().hasPrefix($0)
+            }
             for at in name.utf8.indices {
                 var bytes = Array(name.utf8)
                 let i = name.utf8.distance(from: name.utf8.startIndex, to: at)
@@ -74,7 +80,10 @@ import Testing
                 if name.utf8.count > 2 { #expect(recognize(String(name.dropLast())) != field, "\(name)") }
             }
         }
-        for name in ["X", "a", "-", "q", "xx-forwarded-for", "x-forwar", "Cfx", "Secret", "If", "C", "S"] {
+        for name in [
+            "X", "a", "-", "q", "xx-forwarded-for", "x-forwar", "x-middleware", "X-Middleware-Prefetch", "Cfx",
+            "Secret", "If", "C", "S",
+        ] {
             #expect(recognize(name) == .other, "\(name)")
         }
     }
@@ -86,8 +95,7 @@ import Testing
                     let expected: FieldName =
                         switch field {
                         // Nobody's trust hangs on these, but for what Cloudflare says of the client.
-                        case .guarded where !name.hasPrefix("CF-"): .other
-                        case .userAgent: .other
+                        case .guarded, .userAgent: .other
                         default: .forged
                         }
                     #expect(recognize(other, folded: true) == expected, "\(other)")
@@ -120,7 +128,13 @@ import Testing
                 case .xForwardedFor, .xForwardedProto, .xForwardedHost, .xRealIP, .xRequestID, .forged, .expect: true
                 default: false
                 }
-            #expect(field.travelsUpstream == (!isHop && !isOurs), "\(field)")
+            let isCloudflares =
+                switch field {
+                case .cfConnectingIP, .cfConnectingIPv6, .cfRay, .cloudflare: true
+                default: false
+                }
+            #expect(field.travelsUpstream(isTrusted: true) == (!isHop && !isOurs), "\(field)")
+            #expect(field.travelsUpstream(isTrusted: false) == (!isHop && !isOurs && !isCloudflares), "\(field)")
             #expect(field.travelsDownstream == (!isHop && field != .xRequestID), "\(field)")
         }
     }

@@ -7,7 +7,8 @@ import Testing
 @Suite struct AccessRecordTests {
     /// The line of a request as a worker writes it, into a head buffer.
     private func line(
-        _ request: [UInt8], route: String? = "r", service: String? = "s",
+        _ request: [UInt8], route: String? = "r", service: String? = "s", isTrusted: Bool = true,
+        peer: IPAddress = WireText.client,
         _ change: (inout AccessRecord.End) -> Void = { _ in }
     ) throws -> [UInt8] {
         var pool = BufferPool()
@@ -17,7 +18,9 @@ import Testing
         let step = try RequestParser.parse(
             request.span, into: &head, limits: HeadLimits(headerBytes: 65_536, requestTargetBytes: 32_768))
         try #require(step == .complete)
-        AccessRecord.begin(&record, head, request.span, peer: WireText.client)
+        var client = DerivedClient(peer: WireText.client, isTLS: false)
+        client.isFromTrustedProxy = isTrusted
+        AccessRecord.begin(&record, head, request.span, client: client, peer: peer)
         if let route { AccessRecord.append(route: route, to: &record) }
         if let service { AccessRecord.append(service: service, to: &record) }
         var end = AccessRecord.End(
@@ -65,6 +68,17 @@ import Testing
         #expect(object["bytes_in"] as? UInt64 == .max && object["bytes_out"] as? Int == 2)
         #expect(object["duration_ms"] as? Double == 1500 && object["upstream_ms"] as? Double == 12.345)
         #expect(object.count == texts.count + 6, "\(object.keys.sorted())")
+    }
+
+    @Test func theClientIsNotThePeerThatSpeaksForIt() throws {
+        let peer = try #require(IPAddress("173.245.48.1"))
+        let object = try object(try line(Array("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8), peer: peer))
+        #expect(object["client"] as? String == "192.0.2.1" && object["peer"] as? String == "173.245.48.1")
+    }
+
+    @Test func aRayThatAStrangerNamesIsNotSaid() throws {
+        let request = Array("GET / HTTP/1.1\r\nHost: a\r\nCF-Ray: 8f1-FRA\r\n\r\n".utf8)
+        #expect(try object(try line(request, isTrusted: false))["cf_ray"] == nil)
     }
 
     @Test func whatIsNotKnownIsNotSaid() throws {
@@ -128,7 +142,7 @@ import Testing
 
     @Test func aBrokenRequestHasALineToo() throws {
         var record = ByteBuffer(capacity: BufferPool.headCapacity)
-        AccessRecord.begin(&record, peer: IPAddress("2001:db8::1")!)
+        AccessRecord.begin(&record, client: IPAddress("2001:db8::1")!, peer: IPAddress("2001:db8::1")!)
         AccessRecord.end(
             &record,
             AccessRecord.End(

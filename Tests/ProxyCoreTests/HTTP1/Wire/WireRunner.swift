@@ -139,7 +139,9 @@ final class WireRunner {
             HeadWriter.write(response, wire.bytes.span, terms: terms(wire), date: date, into: &out)
             growthMax = HeadWriter.responseGrowthMax
         } else {
-            let forwarding = Forwarding(client: WireText.client, id: WireText.id)
+            var client = DerivedClient(peer: WireText.client, isTLS: false)
+            client.isFromTrustedProxy = wire.given["trusted"] != nil
+            let forwarding = Forwarding(client, id: WireText.id)
             HeadWriter.write(request, wire.bytes.span, forwarding: forwarding, into: &out)
             growthMax =
                 HeadWriter.requestGrowthMax + Int(request.authority.host.count) + Int(request.upgrade.count) + 6
