@@ -16,6 +16,14 @@ import Glibc
         case client
     }
 
+    /// What kind of key a certificate gets.
+    public enum KeyKind: Sendable {
+        /// ECDSA on the curve P-256.
+        case p256
+        /// RSA with 2048 bits.
+        case rsa
+    }
+
     /// Its own certificate, in PEM form: what others have to trust.
     public let certificate: [UInt8]
 
@@ -59,7 +67,8 @@ import Glibc
 
     /// A new certificate and its key. It is valid for `validFor`, in seconds from now; both ends may lie in the past.
     public func issue(
-        _ purpose: Purpose, name: String, dnsNames: [String] = [], addresses: [IPAddress] = [],
+        _ purpose: Purpose, name: String, key kind: KeyKind = .p256, dnsNames: [String] = [],
+        addresses: [IPAddress] = [],
         validFor: (from: Int, to: Int) = (-300, 365 * 86400)
     ) throws(TLSError) -> TLSIdentity {
         let doing = "making a certificate for \(name)"
@@ -69,7 +78,8 @@ import Glibc
         }
         ERR_clear_error()
         // Safety: the new objects are ours until they are freed; signing only reads the authority's.
-        guard let newKey = unsafe hd_new_p256_key() else { throw TLSError.takeFromQueue(.material, doing: doing) }
+        let made = unsafe kind == .p256 ? hd_new_p256_key() : hd_new_rsa_key()
+        guard let newKey = unsafe made else { throw TLSError.takeFromQueue(.material, doing: doing) }
         defer { unsafe EVP_PKEY_free(newKey) }
         guard let new = unsafe X509_new() else { throw TLSError.takeFromQueue(.material, doing: doing) }
         defer { unsafe X509_free(new) }

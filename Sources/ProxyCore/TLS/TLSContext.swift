@@ -74,6 +74,51 @@ public enum TLSTrust: Equatable, Sendable {
         }
     }
 
+    /// A listener's context: it shows one of `identities` for each kind of key, and lets clients in by `rule`. What a
+    /// connection's terms are is decided anew for each, see ``TLSTerms``.
+    init(
+        listener identities: [TLSIdentity], rule: ClientRule, minimumVersion: TLSVersion, byKernel: Bool
+    ) throws(TLSError) {
+        role = .server
+        unsafe pointer = try Self.make(.server)
+        for identity in identities { try show(identity, "server") }
+        if rule.authentication != .off {
+            try trustCertificates(rule.authorities, doing: "reading client CA certificates", announced: true)
+        }
+        // Safety, here and below: as above; callbacks are functions without context, and live as long as the program.
+        let isTaken =
+            unsafe hd_set_min_version(pointer, minimumVersion == .v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1
+            && SSL_CTX_set_cipher_list(pointer, Self.ciphers) == 1
+            && SSL_CTX_set_ciphersuites(pointer, Self.suites) == 1 && hd_set_groups(pointer, "X25519:P-256:P-384") == 1
+            && SSL_CTX_set_tlsext_ticket_key_evp_cb(pointer, ticketKeyCallback) == 1
+            && SSL_CTX_set_num_tickets(pointer, 1) == 1
+        guard isTaken else { throw TLSError.takeFromQueue(.material, doing: "setting up a listener") }
+        unsafe _ = SSL_CTX_set_options(pointer, hd_listener_options() | (byKernel ? hd_kernel_tls() : 0))
+        unsafe hd_keep_no_sessions(pointer)
+        unsafe _ = SSL_CTX_set_timeout(pointer, Self.ticketSeconds)
+        unsafe SSL_CTX_set_client_hello_cb(pointer, clientHelloCallback, nil)
+        unsafe SSL_CTX_set_alpn_select_cb(pointer, protocolCallback, nil)
+        // Our own BIO tells what follows a record; OpenSSL's does not, and the kernel's records are read one by one.
+        if !byKernel {
+            unsafe hd_clear_mode(pointer, Int(SSL_MODE_AUTO_RETRY))
+            unsafe hd_set_read_ahead(pointer, 1)
+        }
+    }
+
+    /// TLS 1.3, the cheapest first: none of them is weak.
+    private static var suites: String {
+        "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+    }
+
+    /// TLS 1.2: ephemeral keys and authenticated encryption alone.
+    private static var ciphers: String {
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+            + "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+    }
+
+    /// For how long a client may come back with a ticket.
+    static var ticketSeconds: Int { 6 * 3600 }
+
     deinit {
         // Safety: sessions hold references of their own.
         unsafe SSL_CTX_free(pointer)

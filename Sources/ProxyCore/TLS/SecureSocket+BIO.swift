@@ -1,0 +1,66 @@
+// How do TLS records reach the socket? Through a BIO of ours: plain `recv` and `send`, which raise no signal, and which
+// remember what a poller wants to know.
+
+import COpenSSL
+import Glibc
+
+/// The method of our BIOs: made once, and never freed.
+///
+/// Safety: not changed once it is made.
+nonisolated(unsafe) let secureSocketMethod: OpaquePointer? = {
+    // Safety: the method is ours; callbacks are functions without context.
+    let type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
+    guard let method = unsafe BIO_meth_new(type, "hdproxy") else { return nil }
+    unsafe _ = BIO_meth_set_read(method, readFromSocket)
+    unsafe _ = BIO_meth_set_write(method, writeToSocket)
+    unsafe _ = BIO_meth_set_ctrl(method, controlSocket)
+    return unsafe method
+}()
+
+/// Safety: the BIO is one of ours, whose state lives as long.
+private func socketState(_ bio: OpaquePointer?) -> UnsafeMutablePointer<SecureSocket.State>? {
+    unsafe BIO_get_data(bio).map { unsafe $0.assumingMemoryBound(to: SecureSocket.State.self) }
+}
+
+/// Safety: OpenSSL hands over room for `count` bytes.
+private func readFromSocket(_ bio: OpaquePointer?, _ room: UnsafeMutablePointer<CChar>?, _ count: Int32) -> Int32 {
+    guard let state = unsafe socketState(bio) else { return -1 }
+    unsafe hd_clear_retry(bio)
+    let n = unsafe recv(state.pointee.descriptor, room, Int(count), 0)
+    if n > 0 {
+        // Less than there was room for means that the socket is drained.
+        unsafe state.pointee.isDrained = n < count
+        return Int32(truncatingIfNeeded: n)
+    }
+    if n == 0 {
+        unsafe state.pointee.sawEnd = true
+        return 0
+    }
+    if errno == EAGAIN || errno == EINTR {
+        unsafe state.pointee.isDrained = errno == EAGAIN
+        unsafe state.pointee.foundNothing = true
+        unsafe hd_retry_read(bio)
+    }
+    return -1
+}
+
+/// Safety: OpenSSL hands over `count` bytes.
+private func writeToSocket(_ bio: OpaquePointer?, _ bytes: UnsafePointer<CChar>?, _ count: Int32) -> Int32 {
+    guard let state = unsafe socketState(bio) else { return -1 }
+    unsafe hd_clear_retry(bio)
+    let n = unsafe send(state.pointee.descriptor, bytes, Int(count), Int32(MSG_NOSIGNAL))
+    if n < 0, errno == EAGAIN || errno == EINTR { unsafe hd_retry_write(bio) }
+    return Int32(truncatingIfNeeded: n)
+}
+
+/// What else OpenSSL asks of a BIO.
+///
+/// Safety: the pointer is not touched.
+private func controlSocket(_ bio: OpaquePointer?, _ command: Int32, _: Int, _: UnsafeMutableRawPointer?) -> Int {
+    switch command {
+    // Nothing is held back.
+    case BIO_CTRL_FLUSH, BIO_CTRL_DUP: 1
+    case BIO_CTRL_EOF: unsafe socketState(bio)?.pointee.sawEnd == true ? 1 : 0
+    default: 0
+    }
+}
