@@ -5,7 +5,7 @@ import TestTools
 import Testing
 
 /// nginx with files to give, as a child process.
-private final class Nginx: Sendable {
+final class Nginx: Sendable {
     let port: UInt16
     let folder: URL
     private let pid: pid_t
@@ -28,6 +28,7 @@ private final class Nginx: Sendable {
                 location /chunked/ { alias \(root.path)/; ssi on; ssi_types text/plain; }
                 location /moved { return 301 /text; }
                 location /nothing { return 204; }
+                location /told { return 200 "$http_x_forwarded_proto $host"; }
                 location /takes { client_max_body_size 0; proxy_pass http://127.0.0.1:\(port)/taken; }
                 location /taken { client_max_body_size 0; return 200 "taken"; }
               }
@@ -52,7 +53,7 @@ private final class Nginx: Sendable {
 }
 
 /// The same as ``spawn(_:input:output:environment:)``, with an error that says how to get what is missing.
-private func spawnTool(_ command: [String], output: String) throws -> pid_t {
+func spawnTool(_ command: [String], output: String) throws -> pid_t {
     do {
         return try spawn(command, input: nil, output: output)
     } catch {

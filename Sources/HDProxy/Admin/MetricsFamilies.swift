@@ -92,6 +92,20 @@ struct MetricsFamily: Sendable {
                 text.sample(["listener": listener.listener], listener.accepted)
             }
         },
+        MetricsFamily(.counter, "hdproxy_tls_handshakes_total", "TLS handshakes with clients that are over.") {
+            figures, text in
+            for handshake in figures.workers.handshakes {
+                text.sample(
+                    ["outcome": handshake.outcome.word.description, "version": handshake.version.word.description],
+                    handshake.count)
+            }
+        },
+        MetricsFamily(
+            .counter, "hdproxy_tls_reloads_total", "Changes of certificates, keys and authorities on disk."
+        ) { figures, text in
+            text.sample(["outcome": "applied"], figures.tlsReloads.applied)
+            text.sample(["outcome": "refused"], figures.tlsReloads.refused)
+        },
         MetricsFamily(
             .counter, "hdproxy_rejected_total", "Requests and connections that the proxy itself refused."
         ) { figures, text in

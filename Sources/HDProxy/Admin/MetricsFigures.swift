@@ -17,6 +17,8 @@ struct MetricsFigures: Sendable {
     var isDraining: Bool
     /// How often each outcome of a handoff came.
     var handoffs = HandoffCounts()
+    /// How often certificates that changed on disk were taken over, and refused.
+    var tlsReloads = (applied: 0, refused: 0)
     /// What earlier processes counted, which is added.
     var inherited = InheritedCounters()
     /// What the system says of this process.

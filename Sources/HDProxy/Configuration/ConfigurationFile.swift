@@ -2,10 +2,18 @@
 
 import Glibc
 
-/// Reads and validates the configuration in the file `path`.
+/// Reads and validates the configuration in the file `path`, and the files that it names.
 func loadConfiguration(path: String) -> Result<Settings, ConfigurationProblems> {
     switch readFile(path, bytesMax: JSON5Reader.bytesMax + 1) {
-    case .success(let bytes): return SettingsReader.read(bytes, file: path)
+    case .success(let bytes):
+        switch SettingsReader.read(bytes, file: path) {
+        case .failure(let problems): return .failure(problems)
+        case .success(var settings):
+            let (material, problems) = TLSMaterial.read(settings)
+            settings.tlsMaterial = material
+            if problems.isEmpty { return .success(settings) }
+            return .failure(ConfigurationProblems(file: path, problems: problems, areOfNamedFiles: true))
+        }
     case .failure(let refusal):
         let problem = ConfigurationProblem(
             path: "", wrong: "the file cannot be read: \(refusal.text)", allowed: "a readable file in JSON5")

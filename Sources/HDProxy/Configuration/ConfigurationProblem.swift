@@ -28,6 +28,8 @@ struct ConfigurationProblems: Error, Equatable {
     var file: String
     /// The problems, by line and column.
     var problems: [ConfigurationProblem]
+    /// Whether the file itself is valid, and only files that it names are not.
+    var areOfNamedFiles = false
 
     /// A line for each.
     var lines: [String] { problems.map { $0.text(file: file) } }

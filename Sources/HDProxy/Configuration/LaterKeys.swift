@@ -11,10 +11,6 @@ indirect enum LaterKey: Sendable {
     /// A list of such.
     case list(LaterKey)
 
-    static let tls = LaterKey.object([
-        ("certificates", .list(.object([("certificate", .value), ("key", .value)]))), ("clientCA", .value),
-        ("clientAuth", .value), ("minimumVersion", .value),
-    ])
     static let tracing = LaterKey.object([("endpoint", .value), ("tokenFile", .value), ("sample", .value)])
 
     static let middlewares = LaterKey.list(.object([("basicAuth", .object([("usersFile", .value)]))]))

@@ -4,11 +4,12 @@ import ProxyCore
 
 /// Reads `listeners`.
 enum ListenersReader {
-    /// The valid ones of the list `item`.
-    static func read(_ item: Item) -> [ListenerSpec] {
-        guard let items = item.list("a list of listeners") else { return [] }
+    /// The valid ones of the list `item`, and on what terms they speak TLS.
+    static func read(_ item: Item) -> (listeners: [ListenerSpec], tls: [TLSSettings]) {
+        guard let items = item.list("a list of listeners") else { return ([], []) }
         if items.isEmpty { item.report("there is no listener", "at least one, as in { address: \"[::]:80\" }") }
         var listeners: [(spec: ListenerSpec, path: String)] = []
+        var tls: [TLSSettings] = []
         for item in items {
             guard let section = item.section(["name", "address", "tls"]), let spec = read(section) else { continue }
             for other in listeners {
@@ -21,12 +22,12 @@ enum ListenersReader {
                 }
             }
             listeners.append((spec, item.path))
+            if let item = section["tls"], let terms = TLSReader.read(item, listener: spec.name) { tls.append(terms) }
         }
-        return listeners.map(\.spec)
+        return (listeners.map(\.spec), tls)
     }
 
     private static func read(_ section: Section) -> ListenerSpec? {
-        section.refuseLater("tls", .tls)
         let allowed = "an IP address and a port, as in \"[::]:80\" (IPv4, too) or \"127.0.0.1:8080\""
         // The name that is missing is the address, as `check --print` shows it.
         let name = section["name"].flatMap { readName($0, default: section["address"]) }
@@ -35,7 +36,7 @@ enum ListenersReader {
             item.report("\(item.shown) is not an address with a port", allowed)
             return nil
         }
-        return ListenerSpec(name: name ?? address.description, address: address)
+        return ListenerSpec(name: name ?? address.description, address: address, isSecure: section["tls"] != nil)
     }
 
     private static func readName(_ item: Item, default address: Item?) -> String? {

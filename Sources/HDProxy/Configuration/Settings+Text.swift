@@ -15,7 +15,10 @@ extension Settings {
                 "listeners",
                 .list(
                     listeners.map { listener in
-                        .members([("name", .string(listener.name)), ("address", .string(listener.address.description))])
+                        let tls = tls.first { $0.listener == listener.name }
+                        return .members(
+                            [("name", .string(listener.name)), ("address", .string(listener.address.description))]
+                                + (tls.map { [("tls", $0.tree)] } ?? []))
                     })
             ),
             ("admin", admin.tree),
@@ -27,6 +30,7 @@ extension Settings {
             (
                 "timeouts",
                 .members([
+                    ("tlsHandshake", .duration(limits.handshake)),
                     ("requestHeader", .duration(limits.requestHeader)),
                     ("requestBodyIdle", .duration(limits.requestBodyIdle)),
                     ("keepAlive", .duration(limits.keepAlive)),
@@ -56,6 +60,38 @@ extension Settings {
                 ])
             ),
         ])
+    }
+}
+
+extension TLSSettings {
+    fileprivate var tree: JSON5Value {
+        .members(
+            [("certificates", Self.tree(certificates))] + clients.members
+                + [
+                    ("minimumVersion", .string(minimumVersion.word.description)), ("strictSNI", .bool(isStrict)),
+                    (
+                        "hosts",
+                        .list(
+                            hosts.map { host in
+                                .members(
+                                    [("host", .string(host.pattern.description))]
+                                        + (host.certificates.isEmpty
+                                            ? [] : [("certificates", Self.tree(host.certificates))])
+                                        + host.clients.members)
+                            })
+                    ),
+                ])
+    }
+
+    private static func tree(_ files: [Files]) -> JSON5Value {
+        .list(files.map { .members([("certificate", .string($0.certificate)), ("key", .string($0.key))]) })
+    }
+}
+
+extension TLSSettings.Clients {
+    fileprivate var members: [(String, JSON5Value)] {
+        [("clientAuth", .string(authentication.rawValue))]
+            + (authorities.map { [("clientCA", .string($0))] } ?? [])
     }
 }
 

@@ -9,6 +9,10 @@ struct Settings: Equatable, Sendable {
     var workers = 0
     /// Where we accept.
     var listeners: [ListenerSpec] = []
+    /// Of the listeners that speak TLS, on what terms.
+    var tls: [TLSSettings] = []
+    /// What the files that these name held when they were read, by listener.
+    var tlsMaterial: [String: TLSTermsSpec] = [:]
     /// Where the process tells how it is.
     var admin = AdminSettings()
     /// Whom discovery asks.
@@ -27,6 +31,64 @@ struct Settings: Equatable, Sendable {
     var handoff = HandoffSettings()
     /// What is logged, and where.
     var log = LogSettings()
+}
+
+extension Settings {
+    /// The same with what the files of `other` held.
+    func withMaterial(of other: Settings) -> Settings {
+        var settings = self
+        settings.tlsMaterial = other.tlsMaterial
+        return settings
+    }
+}
+
+/// `tls` of a listener.
+struct TLSSettings: Equatable, Sendable {
+    /// A certificate and its key, in PEM form.
+    struct Files: Equatable, Sendable {
+        /// The file with the certificate and what leads to its authority.
+        var certificate: String
+        /// The file with its key.
+        var key: String
+    }
+
+    /// Which clients are let in.
+    struct Clients: Equatable, Sendable {
+        /// Whether they have to show a certificate.
+        var authentication = ClientAuthentication.off
+        /// The file with the authorities that it must lead to; nil where none is asked for.
+        var authorities: String?
+    }
+
+    /// `tls.hosts`: terms of some hosts.
+    struct Host: Equatable, Sendable {
+        /// Which ones.
+        var pattern: HostPattern
+        /// What is shown to their clients; empty: the listener's.
+        var certificates: [Files] = []
+        /// Which clients are let in.
+        var clients = Clients()
+    }
+
+    /// The listener's name.
+    var listener: String
+    /// What is shown.
+    var certificates: [Files] = []
+    /// Which clients are let in.
+    var clients = Clients()
+    /// The least version that is spoken.
+    var minimumVersion = TLSVersion.v1_2
+    /// Whether names that nobody has are refused.
+    var isStrict = false
+    /// Hosts with terms of their own.
+    var hosts: [Host] = []
+
+    /// All files that it names.
+    var paths: [String] {
+        let certificates = certificates + hosts.flatMap(\.certificates)
+        let authorities = ([clients] + hosts.map(\.clients)).compactMap(\.authorities)
+        return certificates.flatMap { [$0.certificate, $0.key] } + authorities
+    }
 }
 
 /// `handoff`: how one process follows another.

@@ -35,7 +35,7 @@ struct SettingsReader {
         guard let top = item.section(known) else { return }
         settings.workers = top["workers"]?.integer(in: 0...256) ?? settings.workers
         if let listeners = top.required("listeners", "at least one listener, as in { address: \"[::]:80\" }") {
-            settings.listeners = ListenersReader.read(listeners)
+            (settings.listeners, settings.tls) = ListenersReader.read(listeners)
         }
         if let proxies = top["trustedProxies"] { settings.trustedProxies = TrustedProxiesReader.read(proxies) }
         var serviceNames: Set<String> = []
@@ -73,9 +73,10 @@ struct SettingsReader {
     }
 
     private mutating func readTimeouts(_ item: Item) {
-        guard let timeouts = item.section(["requestHeader", "requestBodyIdle", "keepAlive", "tunnelIdle"]) else {
-            return
-        }
+        guard
+            let timeouts = item.section(["tlsHandshake", "requestHeader", "requestBodyIdle", "keepAlive", "tunnelIdle"])
+        else { return }
+        timeouts.set(&settings.limits.handshake, "tlsHandshake")
         timeouts.set(&settings.limits.requestHeader, "requestHeader")
         timeouts.set(&settings.limits.requestBodyIdle, "requestBodyIdle")
         timeouts.set(&settings.limits.keepAlive, "keepAlive")

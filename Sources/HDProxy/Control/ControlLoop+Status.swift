@@ -85,6 +85,7 @@ extension ControlLoop: AdminState {
             process: .now())
         figures.workers.droppedLogLines &+= log.dropped
         figures.handoffs = handoffs
+        figures.tlsReloads = tls.reloads
         figures.inherited = inherited
         return figures
     }

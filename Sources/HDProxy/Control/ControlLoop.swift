@@ -62,6 +62,8 @@ final class ControlLoop {
     /// How many configurations have been served.
     var generation: UInt64 = 1
     var reloads = ReloadCounts()
+    /// On what terms TLS is spoken.
+    let tls = TLSKeeper()
     /// The rollouts of the services.
     var rollouts = RolloutLedger()
     /// Open when endpoints have changed, or it is time to look at them again.
@@ -138,7 +140,7 @@ final class ControlLoop {
         self.endpointsChanged = endpointsChanged
         self.settings = settings
         // Without it SIGHUP still reloads.
-        if case .file(let path) = source { watch = try? FileWatch(path: path) }
+        if case .file(let path) = source { watch = try? FileWatch(paths: [path] + settings.tls.flatMap(\.paths)) }
     }
 
     /// Serves until the process may end; its exit status.
@@ -147,8 +149,9 @@ final class ControlLoop {
             .info, "started",
             [
                 "version": .text(hdproxyVersion), "pid": .count(Int(getpid())), "workers": .count(workers.count),
-                "generation": .count(1),
+                "generation": .count(1), "kernel_tls": .text(tls.kernelHelps ? "yes" : "no"),
             ])
+        guard startTLS() else { return 1 }
         ControlThread.spawn { [self] in await followSignals() }
         ControlThread.spawn { [self] in await followFile() }
         ControlThread.spawn { [self] in await followReloads() }
@@ -158,6 +161,7 @@ final class ControlLoop {
         ControlThread.spawn { [self] in await followTurns() }
         ControlThread.spawn { [self] in await followSightings() }
         ControlThread.spawn { [self] in await followRollouts() }
+        ControlThread.spawn { [self] in await followTicketKeys() }
         guard startAdmin() else { return 1 }
         ControlThread.spawn { [self] in await serveOnceDiscovered() }
         // The file may have changed since it was read, before anybody watched it.
@@ -196,6 +200,25 @@ final class ControlLoop {
             return false
         }
         admin = server
+        return true
+    }
+
+    /// Watches the files that `settings` name from now on.
+    func watchFiles(of settings: Settings) {
+        if case .file(let path) = source { watch?.watch([path] + settings.tls.flatMap(\.paths)) }
+    }
+
+    /// Prepares what listeners that speak TLS need; false where that is not possible, which was said.
+    private func startTLS() -> Bool {
+        do throws(TLSError) {
+            tls.adopt(try tls.prepare(settings.tlsMaterial))
+        } catch {
+            log.write(.error, "exit", ["reason": .text(error.description)])
+            writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)
+            writer.end()
+            return false
+        }
+        workers.secure(tls.provision)
         return true
     }
 

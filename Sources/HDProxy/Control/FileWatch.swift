@@ -5,18 +5,24 @@ import CLinux
 import Glibc
 import ProxyCore
 
-/// Watches the folders that decide what a path reads.
+/// Watches the folders that decide what some paths read.
 struct FileWatch: ~Copyable {
     private let descriptor: FileDescriptor
-    private let path: String
+    private var paths: [String]
     private var folders: [String: Int32] = [:]
 
-    /// Watches the file at `path`.
-    init(path: String) throws(SystemError) {
+    /// Watches the files at `paths`.
+    init(paths: [String]) throws(SystemError) {
         let number = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
-        guard number >= 0 else { throw SystemError("inotify_init1", doing: "watching \(path)") }
+        guard number >= 0 else { throw SystemError("inotify_init1", doing: "watching \(paths.first ?? "nothing")") }
         descriptor = FileDescriptor(owning: number)
-        self.path = path
+        self.paths = paths
+        follow()
+    }
+
+    /// Watches these files from now on.
+    mutating func watch(_ paths: [String]) {
+        self.paths = paths
         follow()
     }
 
@@ -31,18 +37,27 @@ struct FileWatch: ~Copyable {
         follow()
     }
 
-    /// The folder of the path as it is named, and of each file that symbolic links lead to.
     private mutating func follow() {
+        let wanted = paths.reduce(into: Set<String>()) { $0.formUnion(Self.folders(of: $1)) }
+        watch(folders: wanted)
+    }
+
+    /// The folder of the path as it is named, and of each file that symbolic links lead to.
+    private static func folders(of path: String) -> Set<String> {
         var wanted: Set<String> = []
         var at = path
         for _ in 0..<16 {
-            let folder = Self.folder(of: at)
+            let folder = folder(of: at)
             wanted.insert(folder)
-            guard let target = Self.linkTarget(at) else { break }
+            guard let target = linkTarget(at) else { break }
             at = target.hasPrefix("/") ? target : folder + "/" + target
         }
         // The real file, in case that a folder on the way is a link, as `..data` is.
-        if let real = Self.realPath(path) { wanted.insert(Self.folder(of: real)) }
+        if let real = realPath(path) { wanted.insert(folder(of: real)) }
+        return wanted
+    }
+
+    private mutating func watch(folders wanted: Set<String>) {
         let bits =
             UInt32(IN_CLOSE_WRITE) | UInt32(IN_MOVED_TO) | UInt32(IN_CREATE) | UInt32(IN_DELETE)
             | UInt32(IN_ATTRIB) | UInt32(IN_ONLYDIR)

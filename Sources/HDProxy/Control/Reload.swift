@@ -33,6 +33,9 @@ extension ControlLoop {
         if isHandedOver { return isAsked ? refuse([Self.handedOver]) : .unchanged(generation: generation) }
         guard case .file(let path) = source else { return .unchanged(generation: generation) }
         switch loadConfiguration(path: path) {
+        // Somebody is in the middle of writing them, as likely as not.
+        case .failure(let problems) where problems.areOfNamedFiles && !isAsked:
+            return refuseCertificates(problems.lines)
         case .failure(let problems): return refuse(problems.lines)
         case .success(let new) where new == settings:
             if isAsked {
@@ -40,6 +43,7 @@ extension ControlLoop {
                 log.write(.info, "reload", ["outcome": .text("unchanged"), "generation": .count(Int(generation))])
             }
             return .unchanged(generation: generation)
+        case .success(let new) where new.withMaterial(of: settings) == settings: return adoptCertificates(of: new)
         case .success(let new): return await adopt(new)
         }
     }
@@ -52,6 +56,12 @@ extension ControlLoop {
         let opened: ListeningStock
         let copies: [[ListeningSocket]]
         let wasListening = isListening
+        let terms: TLSKeeper.Prepared
+        do throws(TLSError) {
+            terms = try tls.prepare(new.tlsMaterial)
+        } catch {
+            return refuse([error.description])
+        }
         do throws(SystemError) {
             opened = try ListeningStock.bind(added, workers: workers.count)
             if wasListening { try opened.listen() }
@@ -79,6 +89,9 @@ extension ControlLoop {
         let snapshot = new.snapshot(generation: generation) { discovery.endpoints(of: $0) }
         // Our own descriptors go first: the last one that is closed is a worker's, which has looked who waits.
         if wasListening { replace(removed, with: opened) }
+        tls.adopt(terms)
+        workers.secure(tls.provision)
+        watchFiles(of: new)
         workers.adopt(snapshot, added: copies, removed: removed)
         adopt(handoff: new.handoff)
         log.level = new.log.level

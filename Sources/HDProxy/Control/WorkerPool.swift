@@ -64,6 +64,9 @@ final class WorkerPool: Sendable {
         }
     }
 
+    /// Tells every worker on what terms to speak TLS from now on.
+    func secure(_ provision: TLSProvision) { for mailbox in mailboxes { mailbox.send(.secure(provision)) } }
+
     /// Tells every worker to accept no more, and to leave those who wait to somebody else.
     func letGo() { for mailbox in mailboxes { mailbox.send(.letGo) } }
 

@@ -5,6 +5,8 @@
 struct ClientConnection: ~Copyable {
     /// What it is waiting for.
     enum Phase: UInt8 {
+        /// The end of TLS's handshake; it stands among the silent ones.
+        case handshake
         /// The first byte of a request.
         case idle
         /// The rest of a request's head.
@@ -18,10 +20,12 @@ struct ClientConnection: ~Copyable {
     /// What its deadline means.
     enum Waiting: UInt8 {
         case firstByte, head, nextRequest, requestBody, upstreamReads, responseHead, responseBody, clientReads, tunnel
-        case end, upstream, room
+        case end, upstream, room, handshake
     }
 
     var socket: Socket
+    /// TLS over it, where the listener speaks that.
+    var secure = SecureSocket.none()
     /// Bytes from the client that were not looked at yet.
     var input = ByteBuffer()
     /// Bytes for the upstream. Kept until the response begins, so that the request can be sent again.
@@ -63,6 +67,8 @@ struct ClientConnection: ~Copyable {
     var scanned: Int32 = 0
     /// The slot that counts for its listener.
     var listener: SlotID
+    /// The slot of the terms of TLS that it began with; -1: none.
+    var site: Int32 = -1
     /// The slot that counts for the exchange's rule and service.
     var totals = SlotID.none
     /// The slot that counts for the latest attempt, as long as its end was not counted.

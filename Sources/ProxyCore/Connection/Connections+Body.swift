@@ -110,16 +110,16 @@ extension Connections {
             let remaining = clients[c].requestBody.remaining
             let writable = clients[c].requestOut.writableCount
             room = UInt64(writable) < remaining ? writable : Int(truncatingIfNeeded: remaining)
-            transfer = clients[c].socket.receive(into: &clients[c].requestOut, limit: room)
+            transfer = receive(c, into: &clients[c].requestOut, limit: room)
         } else {
             if !clients[c].input.hasMemory { buffers.supply(&clients[c].input, .stream) }
             clients[c].input.clear()
             room = clients[c].input.writableCount
-            transfer = clients[c].socket.receive(into: &clients[c].input)
+            transfer = receive(c, into: &clients[c].input)
         }
         switch transfer {
         case .bytes(let n):
-            if n < room, !clients[c].isEnding { clients[c].isReadable = false }
+            noteRead(c, n, of: room)
             clients[c].exchange.requestBodyBegan()
             if case .length = clients[c].requestBody.framing { countBody(c, n) }
             return .moved
@@ -213,10 +213,10 @@ extension Connections {
             }
         }
         let room = clients[c].input.writableCount
-        let transfer = clients[c].socket.receive(into: &clients[c].input)
+        let transfer = receive(c, into: &clients[c].input)
         switch transfer {
         case .bytes(let n):
-            if n < room, !clients[c].isEnding { clients[c].isReadable = false }
+            noteRead(c, n, of: room)
             return .moved
         case .wouldBlock, .end, .broken: return bodyStopped(c, transfer)
         }

@@ -81,7 +81,7 @@ extension Connections {
         if clients[c].hasEnded || isQuiet { return closeClient(c) }
         // Whatever comes now is thrown away: bytes that nobody reads would become a reset that overtakes the answer.
         buffers.reclaim(&clients[c].input)
-        clients[c].socket.shutdownSending()
+        endSending(c)
         clients[c].waiting = .end
         clients[c].requestBody.byteCount = 0
         clientTimers.arm(c, at: now + lingering)
@@ -95,6 +95,7 @@ extension Connections {
         var budget = Self.bytesPerTurn
         while clients[c].isReadable {
             clients[c].input.clear()
+            // Nobody looks at it, so TLS need not open it first.
             switch clients[c].socket.receive(into: &clients[c].input) {
             case .bytes(let n):
                 budget &-= n
@@ -118,6 +119,7 @@ extension Connections {
     /// A client's connection broke both ways.
     mutating func clientBroke(_ c: Int32) {
         switch clients[c].phase {
+        case .handshake: handshakeEnds(c, .clientClosed)
         case .idle, .head, .lingering: closeClient(c)
         case .exchange:
             clients[c].socket.resetOnClose()
@@ -128,10 +130,11 @@ extension Connections {
     /// Closes a client's connection, and what hangs on it.
     mutating func closeClient(_ c: Int32) {
         switch clients[c].phase {
-        case .idle: leaveIdle(c)
+        case .idle, .handshake: leaveIdle(c)
         case .exchange: closeOut(c)
         case .head, .lingering: break
         }
+        if clients[c].site >= 0 { leaveTLS(c) }
         clientTimers.disarm(c)
         buffers.reclaim(&clients[c].input)
         buffers.reclaim(&clients[c].record)
@@ -161,7 +164,7 @@ extension Connections {
         clients[c].moved = false
         let service = clients[c].service
         switch waiting {
-        case .firstByte, .head, .nextRequest, .end: break
+        case .firstByte, .head, .nextRequest, .end, .handshake: break
         case .requestBody: clientTimers.arm(c, at: now + times.requestBodyIdle)
         case .upstreamReads, .responseBody:
             clientTimers.arm(c, at: now + directory.services[service].idleTimeout)
@@ -199,6 +202,7 @@ extension Connections {
         switch clients[c].phase {
         // Nothing was asked, so nothing is answered.
         case .idle, .lingering: closeClient(c)
+        case .handshake: handshakeEnds(c, .timeout)
         case .head:
             clients[c].phase = .exchange
             timeOutHead(c)
@@ -212,7 +216,7 @@ extension Connections {
                 case .room: .queueTimeout
                 case .clientReads: .clientStalled
                 case .tunnel: clients[c].isDismissed ? .drained : .tunnelClosed
-                case .firstByte, .head, .nextRequest, .end, .upstream: .clientStalled
+                case .firstByte, .head, .nextRequest, .end, .upstream, .handshake: .clientStalled
                 }
             if outcome == .upstreamStalled, clients[c].upstream >= 0 {
                 noteFailure(upstreams[clients[c].upstream].endpoint, .upstreamStalled)

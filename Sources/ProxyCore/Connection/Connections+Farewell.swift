@@ -48,7 +48,7 @@ extension Connections {
             clients[c].hasEnded = true
             upstreams[clients[c].upstream].hasEnded = true
             if clients[c].requestOut.isEmpty { upstreams[clients[c].upstream].socket.shutdownSending() }
-            if clients[c].responseOut.isEmpty { clients[c].socket.shutdownSending() }
+            if clients[c].responseOut.isEmpty { endSending(c) }
         }
         pumpTunnel(c)
     }
@@ -118,6 +118,7 @@ extension Connections {
             case .idle:
                 if !clients[c].input.isEmpty || clients[c].socket.hasUnreadBytes() { cut.exchanges += 1 }
                 closeClient(c)
+            case .handshake: closeClient(c)
             case .head:
                 cut.exchanges += 1
                 closeClient(c)

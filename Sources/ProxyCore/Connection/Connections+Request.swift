@@ -15,10 +15,9 @@ extension Connections {
                 growInput(c)
             }
             let room = clients[c].input.writableCount
-            switch clients[c].socket.receive(into: &clients[c].input) {
+            switch receive(c, into: &clients[c].input) {
             case .bytes(let n):
-                // Less than there was room for means that the socket is drained.
-                if n < room, !clients[c].isEnding { clients[c].isReadable = false }
+                noteRead(c, n, of: room)
                 if parseHead(c) { return }
             case .wouldBlock: clients[c].isReadable = false
             // A half request is no request, and nobody is left to be told.
@@ -145,6 +144,7 @@ extension Connections {
             if !clients[c].record.hasMemory { buffers.supply(&clients[c].record, .head) }
             // What a broken head says of the client is not read.
             AccessRecord.begin(&clients[c].record, client: clients[c].peer.ip, peer: clients[c].peer.ip)
+            if !clients[c].secure.isNone { clients[c].secure.facts.append(to: &clients[c].record) }
         }
         perform(clients[c].exchange.failed(outcome), c)
     }
@@ -165,7 +165,7 @@ extension Connections {
         clients[c].totals = verdict.totals ?? unrouted
         if log.isOn { beginRecord(c, verdict) }
         if case .forward(let service) = verdict.result {
-            clients[c].exchange = Exchange(opening(hasBody: hasBody, service: service))
+            clients[c].exchange = Exchange(opening(c, hasBody: hasBody, service: service))
             return forward(c, to: service)
         }
         var location = ByteBuffer()
@@ -180,7 +180,7 @@ extension Connections {
             clients[c].input.consume(Int(count))
             hasBody = false
         }
-        clients[c].exchange = Exchange(opening(hasBody: hasBody))
+        clients[c].exchange = Exchange(opening(c, hasBody: hasBody))
         switch verdict.result {
         case .forward: break
         case .answer(let outcome): perform(clients[c].exchange.failed(outcome), c)
@@ -197,7 +197,8 @@ extension Connections {
     private mutating func deriveClient(_ c: Int32) {
         let peer = clients[c].peer.ip
         derivedClient = clients[c].input.withReadable { bytes in
-            DerivedClient.derive(requestHead, bytes, peer: peer, isTLS: false, trusted: trustedProxies)
+            DerivedClient.derive(
+                requestHead, bytes, peer: peer, isTLS: !clients[c].secure.isNone, trusted: trustedProxies)
         }
     }
 
@@ -207,18 +208,19 @@ extension Connections {
             AccessRecord.begin(
                 &clients[c].record, requestHead, bytes, client: derivedClient, peer: clients[c].peer.ip)
         }
+        if !clients[c].secure.isNone { clients[c].secure.facts.append(to: &clients[c].record) }
         if let route = verdict.route { AccessRecord.append(route: routes.names[route], to: &clients[c].record) }
         if case .forward(let service) = verdict.result {
             AccessRecord.append(service: directory.services[service].name, to: &clients[c].record)
         }
     }
 
-    private func opening(hasBody: Bool, service: Int32 = -1) -> Exchange.Opening {
+    private func opening(_ c: Int32, hasBody: Bool, service: Int32 = -1) -> Exchange.Opening {
         let repetitions = service < 0 ? 0 : directory.services[service].retry.attempts
         return Exchange.Opening(
             hasBody: hasBody,
             // A proxy does not keep HTTP/1.0 clients: too many between us misunderstood `keep-alive` (RFC 9112 §9.3).
-            keepsClient: !requestHead.isHTTP10 && !requestHead.connection.close && !isDraining,
+            keepsClient: !requestHead.isHTTP10 && !requestHead.connection.close && !isDraining && isUpToDate(c),
             expectsContinue: requestHead.expectsContinue, isHTTP10: requestHead.isHTTP10,
             asksUpgrade: !requestHead.upgrade.isEmpty, isIdempotent: requestHead.method.isIdempotent,
             repetitionsMax: UInt8(clamping: repetitions))
@@ -257,6 +259,7 @@ extension Connections {
         case .get, .head, .post, .put, .delete, .patch, .other: break
         }
         guard requestHead.ownHops < Self.ownHopsMax else { return Verdict(.answer(.rejected(.loop))) }
+        if !clients[c].secure.isNone, !isCovered(c) { return Verdict(.answer(.rejected(.misdirected))) }
         if limits.bodyBytes > 0, case .length(let count) = requestHead.framing, count > limits.bodyBytes {
             return Verdict(.answer(.rejected(.bodyTooLarge)))
         }

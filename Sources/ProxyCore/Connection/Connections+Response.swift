@@ -51,13 +51,16 @@ extension Connections {
     @inline(__always)
     private mutating func sendResponse(_ c: Int32) -> Bool {
         if !clients[c].isWritable { return true }
-        switch clients[c].socket.send(&clients[c].responseOut) {
+        switch send(c, &clients[c].responseOut) {
         case .bytes(let n):
             clients[c].moved = true
             clients[c].headIsUnsent = false
             clients[c].bytesOut &+= UInt64(n)
             if !clients[c].responseOut.isEmpty { clients[c].isWritable = false }
-        case .wouldBlock: clients[c].isWritable = false
+        case .wouldBlock:
+            clients[c].isWritable = false
+            // A record was made of it, which has to go out as it is.
+            if !clients[c].secure.isNone { clients[c].headIsUnsent = false }
         case .end, .broken:
             clientBroke(c)
             return false

@@ -188,6 +188,13 @@ extension Connections {
     }
 
     private func tellRefusals(_ telemetry: inout WorkerTelemetry) {
+        for outcome in HandshakeOutcome.allCases {
+            for version in TLSVersion.allCases {
+                let count = totals.handshakes(outcome, version)
+                if count == 0 { continue }
+                telemetry.handshakes.append(HandshakeCount(outcome: outcome, version: version, count: count))
+            }
+        }
         for rejection in Rejection.allCases {
             let count = totals.rejections(rejection)
             if count > 0 { telemetry.refusals.append((rejection.reason, count)) }

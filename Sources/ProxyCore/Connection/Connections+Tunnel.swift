@@ -90,9 +90,9 @@ extension Connections {
         if !clients[c].requestOut.hasMemory { buffers.supply(&clients[c].requestOut, .stream) }
         clients[c].requestOut.clear()
         let room = clients[c].requestOut.writableCount
-        switch clients[c].socket.receive(into: &clients[c].requestOut) {
+        switch receive(c, into: &clients[c].requestOut) {
         case .bytes(let n):
-            if n < room, !clients[c].isEnding { clients[c].isReadable = false }
+            noteRead(c, n, of: room)
             clients[c].moved = true
             clients[c].requestBody.byteCount &+= UInt64(n)
             budget &-= n
@@ -111,7 +111,7 @@ extension Connections {
     private mutating func pumpDownwards(_ c: Int32, _ u: Int32, _ budget: inout Int) -> Fill {
         if !clients[c].responseOut.isEmpty {
             if !clients[c].isWritable { return .nothing }
-            switch clients[c].socket.send(&clients[c].responseOut) {
+            switch send(c, &clients[c].responseOut) {
             case .bytes(let n):
                 clients[c].moved = true
                 clients[c].bytesOut &+= UInt64(n)
@@ -122,7 +122,7 @@ extension Connections {
                 clients[c].isWritable = false
                 return .nothing
             }
-            if upstreams[u].hasEnded { clients[c].socket.shutdownSending() }
+            if upstreams[u].hasEnded { endSending(c) }
         }
         if clients[c].isDismissed {
             sayCloseDown(c)
@@ -149,7 +149,7 @@ extension Connections {
         case .end:
             upstreams[u].isReadable = false
             upstreams[u].hasEnded = true
-            clients[c].socket.shutdownSending()
+            endSending(c)
         case .broken: return endTunnel(c)
         }
         return .nothing

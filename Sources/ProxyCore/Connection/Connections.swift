@@ -11,6 +11,7 @@
 //     Connections+Ending        exchanges and connections end
 //     Connections+Departure     an endpoint is gone
 //     Connections+Farewell      we go ourselves
+//     Connections+TLS           a handshake goes on; bytes come and go through TLS
 //     Connections+Shortage      what goes first when there is not enough
 //     Connections+Telemetry     what is counted, and told
 
@@ -63,6 +64,17 @@ public struct Connections: ~Copyable {
     /// Services of which requests wait for an endpoint with room.
     var waitingServices: [Int32] = []
     var idleUpstreamCount = 0
+    /// The terms of the listeners that speak TLS, and of those before them that connections still have.
+    let sites = Slab<TLSSite>(capacity: 1 << 14) { TLSSite() }
+    /// Where the present terms of each listener are.
+    var sitePlaces: [String: Int32] = [:]
+    /// What session tickets are sealed with.
+    var keyring = TicketKeyring()
+    /// Handshakes that had to let others go first, in their order.
+    var handshakes: [SlotID] = []
+    /// Steps of handshakes in this turn, and when the first of them began.
+    var handshakeSteps = 0
+    var handshakesBegan = Instant.never
     /// Client connections that were last reported.
     var reportedOpen = 0
     /// Whether every answer ends its connection, because we are leaving.
@@ -120,6 +132,7 @@ public struct Connections: ~Copyable {
         clients.destroy()
         upstreams.destroy()
         webSockets.destroy()
+        sites.destroy()
     }
 
     /// What the largest head needs that limits allow, with room to rewrite it.
@@ -161,11 +174,13 @@ public struct Connections: ~Copyable {
     @inline(__always)
     public mutating func turnBegins(_ now: Instant) {
         self.now = now
+        handshakeSteps = 0
         date.update(unixSeconds: Clock.wallSecondsCoarse())
     }
 
     /// Goes on with connections that had used up their share of the turn before.
     public mutating func servePending() {
+        if !handshakes.isEmpty { serveHandshakes() }
         // Those that are added meanwhile wait for the next turn.
         let count = pending.count
         if count == 0 { return }
@@ -179,7 +194,7 @@ public struct Connections: ~Copyable {
     }
 
     /// Whether some connection wants to go on without an event.
-    public var hasPending: Bool { mutating get { !pending.isEmpty } }
+    public var hasPending: Bool { mutating get { !pending.isEmpty || !handshakes.isEmpty } }
 
     /// Fires what is due.
     public mutating func fireTimers() {
@@ -199,9 +214,11 @@ public struct Connections: ~Copyable {
 
     // MARK: Events
 
-    /// A connection was accepted.
+    /// A connection was accepted. `site` has the terms of the listener that speaks TLS; -1: it does not.
     @inline(__always)
-    public mutating func accepted(_ socket: consuming Socket, from peer: NetworkAddress, listener: SlotID) {
+    public mutating func accepted(
+        _ socket: consuming Socket, from peer: NetworkAddress, listener: SlotID, site: Int32 = -1
+    ) {
         guard let id = clients.insert(ClientConnection(socket: socket, peer: peer, listener: listener)) else {
             return noteShed()
         }
@@ -217,6 +234,7 @@ public struct Connections: ~Copyable {
             totals.listeners[listener.index].open &+= 1
         }
         enterIdle(c, isNewcomer: true)
+        if site >= 0 { return beginTLS(c, site) }
         clients[c].waiting = .firstByte
         clientTimers.arm(c, at: now + times.requestHeader)
     }
@@ -229,6 +247,7 @@ public struct Connections: ~Copyable {
         if readiness.isReadable { clients[c].isReadable = true }
         if readiness.isWritable { clients[c].isWritable = true }
         if readiness.isEnding { clients[c].isEnding = true }
+        if !clients[c].secure.isNone { secureReady(c, readiness) }
         if readiness.isReset { return clientBroke(c) }
         if readiness.isBroken {
             // Both sides have ended; what came before is still to be read.
@@ -284,6 +303,7 @@ public struct Connections: ~Copyable {
         case .exchange: relay(c)
         case .idle, .head: readRequest(c)
         case .lingering: linger(c)
+        case .handshake: handshake(c)
         }
     }
 
@@ -339,12 +359,14 @@ public struct Connections: ~Copyable {
 
 /// The times of a client's side, ready to be added.
 struct ClientTimes {
+    let handshake: Instant.Span
     let requestHeader: Instant.Span
     let requestBodyIdle: Instant.Span
     let keepAlive: Instant.Span
     let tunnelIdle: Instant.Span
 
     init(_ limits: Limits) {
+        handshake = Instant.Span(limits.handshake)
         requestHeader = Instant.Span(limits.requestHeader)
         requestBodyIdle = Instant.Span(limits.requestBodyIdle)
         keepAlive = Instant.Span(limits.keepAlive)

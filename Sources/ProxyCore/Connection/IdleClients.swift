@@ -59,6 +59,11 @@ extension Connections {
     /// Closes the client that was silent longest, a newcomer first, because we leave. Whether there was one.
     mutating func dismissOldestIdle() -> Bool {
         guard let c = oldestSilent(of: newcomers) ?? oldestSilent(of: regulars) else { return false }
+        // Nothing could be asked yet.
+        if clients[c].phase == .handshake {
+            closeClient(c)
+            return true
+        }
         leaveIdle(c)
         clients[c].phase = .lingering
         closeGently(c)

@@ -80,7 +80,7 @@ extension Connections {
     /// Moves a piece of the response by splice; nil where it has to be copied.
     mutating func spliceResponse(_ c: Int32, _ budget: inout Int) -> Fill? {
         // While a body still goes up the pipe is not ours.
-        guard clients[c].exchange.request == .complete else { return nil }
+        guard clients[c].exchange.request == .complete, clients[c].secure.isNone else { return nil }
         let u = clients[c].upstream
         let isUnderWay = clients[c].pipe >= 0
         if !isUnderWay {
@@ -133,7 +133,8 @@ extension Connections {
         let u = clients[c].upstream
         if clients[c].pipe < 0 {
             guard case .length = clients[c].requestBody.framing, clients[c].requestBody.remaining >= Self.spliceMin,
-                clients[c].input.isEmpty, clients[c].isReadable, u >= 0, !clients[c].exchange.isConnecting
+                clients[c].input.isEmpty, clients[c].isReadable, clients[c].secure.isNone, u >= 0,
+                !clients[c].exchange.isConnecting
             else { return nil }
             clients[c].pipe = pipes.take()
             if clients[c].pipe < 0 { return nil }

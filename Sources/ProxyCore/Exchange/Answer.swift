@@ -44,6 +44,7 @@ struct Answer {
         case 400: "Bad Request"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
+        case 421: "Misdirected Request"
         case 408: "Request Timeout"
         case 413: "Content Too Large"
         case 414: "URI Too Long"

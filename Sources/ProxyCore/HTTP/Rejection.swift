@@ -47,6 +47,8 @@ public enum Rejection: UInt8, Error, Sendable, CaseIterable {
     case ambiguousPath
     /// The request passed through us too often.
     case loop
+    /// The host is one for which other clients are let in than its connection was made for (RFC 9110 §15.5.20).
+    case misdirected
 
     /// What a client is answered.
     public var status: Int {
@@ -61,6 +63,7 @@ public enum Rejection: UInt8, Error, Sendable, CaseIterable {
         case .bodyTooLarge: 413
         case .unknownExpectation: 417
         case .traceRefused: 405
+        case .misdirected: 421
         case .loop: 502
         }
     }
@@ -68,7 +71,7 @@ public enum Rejection: UInt8, Error, Sendable, CaseIterable {
     /// Whether the request's end is in doubt or unread, so that nothing more can be read on its connection.
     public var endsConnection: Bool {
         switch self {
-        case .traceRefused, .ambiguousPath, .loop, .unknownExpectation: false
+        case .traceRefused, .ambiguousPath, .loop, .unknownExpectation, .misdirected: false
         default: true
         }
     }
@@ -98,6 +101,7 @@ public enum Rejection: UInt8, Error, Sendable, CaseIterable {
         case .traceRefused: "trace_refused"
         case .ambiguousPath: "ambiguous_path"
         case .loop: "loop"
+        case .misdirected: "misdirected"
         }
     }
 }

@@ -14,7 +14,9 @@ public struct Limits: Sendable, Hashable {
     /// Client connections of the whole process; 0: as many as there are descriptors for.
     public var connections = 0
 
-    /// From the connection's start or a request's first byte to the end of its head. Past it: 408, or a silent close
+    /// From the connection's start to the end of TLS's handshake. Past it: a silent close.
+    public var handshake: Duration = .seconds(10)
+    /// From the connection's start, or that of TLS behind its handshake, or a request's first byte to the end of its head. Past it: 408, or a silent close
     /// where nothing had come.
     public var requestHeader: Duration = .seconds(10)
     /// Between two reads of a request's body. Past it: 408.

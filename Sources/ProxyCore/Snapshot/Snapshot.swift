@@ -41,11 +41,15 @@ public struct ListenerSpec: Sendable, Hashable {
     public var name: String
     /// Where to listen; port 0 lets the system choose.
     public var address: NetworkAddress
+    /// Whether TLS is spoken there, on terms that reach workers by themselves: certificates come and go while the
+    /// listener stays.
+    public var isSecure: Bool
 
     /// A listener called `name` on `address`.
-    public init(name: String, address: NetworkAddress) {
+    public init(name: String, address: NetworkAddress, isSecure: Bool = false) {
         self.name = name
         self.address = address
+        self.isSecure = isSecure
     }
 }
 

@@ -110,6 +110,8 @@ struct Totals: ~Copyable {
     /// holds all this is copied now and then by code that only looks at it.
     private var refusals = Table<UInt64>(capacity: 0)
     private var rejections = Table<UInt64>(capacity: 0)
+    /// How handshakes ended, by outcome and version.
+    private var handshakes = Table<UInt64>(capacity: 0)
 
     private(set) var routeNames = Retention<RouteKey>()
     private(set) var serviceNames = Retention<String>()
@@ -120,6 +122,7 @@ struct Totals: ~Copyable {
     init() {
         refusals = Self.zeros(Outcome.Kind.allCases.count)
         rejections = Self.zeros(Rejection.allCases.count)
+        handshakes = Self.zeros(HandshakeOutcome.allCases.count * TLSVersion.allCases.count)
     }
 
     private static func zeros(_ count: Int) -> Table<UInt64> {
@@ -189,6 +192,16 @@ struct Totals: ~Copyable {
 
     /// How many requests and connections ended so because we refused them.
     borrowing func refusals(_ kind: Outcome.Kind) -> UInt64 { refusals[Int(kind.rawValue)] }
+    /// Counts a handshake that is over.
+    mutating func handshakeEnded(_ outcome: HandshakeOutcome, _ version: TLSVersion) {
+        handshakes[Int(outcome.rawValue) * TLSVersion.allCases.count + Int(version.rawValue)] &+= 1
+    }
+
+    /// How many handshakes ended so.
+    borrowing func handshakes(_ outcome: HandshakeOutcome, _ version: TLSVersion) -> UInt64 {
+        handshakes[Int(outcome.rawValue) * TLSVersion.allCases.count + Int(version.rawValue)]
+    }
+
     /// How many requests were rejected for this reason.
     borrowing func rejections(_ rejection: Rejection) -> UInt64 { rejections[Int(rejection.rawValue)] }
 }

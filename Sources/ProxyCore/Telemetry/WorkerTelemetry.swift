@@ -120,6 +120,8 @@ public struct WorkerTelemetry: Sendable {
     public var refusals: [(reason: StaticString, count: UInt64)] = []
     /// Lines of the access log that found no room.
     public var droppedLogLines: UInt64 = 0
+    /// TLS handshakes with clients that are over, by outcome and version; none that never came.
+    public var handshakes: [HandshakeCount] = []
     /// Sums over everything.
     public var counters = Counters()
 
@@ -167,6 +169,12 @@ public struct WorkerTelemetry: Sendable {
                     $0.open &+= listener.open
                     $0.accepted &+= listener.accepted
                 }
+            }
+            for handshake in one.handshakes {
+                let at = sum.handshakes.firstIndex {
+                    $0.outcome == handshake.outcome && $0.version == handshake.version
+                }
+                if let at { sum.handshakes[at].count &+= handshake.count } else { sum.handshakes.append(handshake) }
             }
             for (reason, count) in one.refusals {
                 if let at = reasons.firstIndex(where: { $0.reason.description == reason.description }) {

@@ -8,6 +8,8 @@ struct Listener: ~Copyable {
     let socket: Socket
     /// The slot that counts for it.
     let totals: SlotID
+    /// The slot of the terms of TLS that it speaks; -1: it does not, or has none yet.
+    var site: Int32 = -1
     /// How many connections the next turn may take: more while many wait, one while few do, so that a quiet listener
     /// costs no call in vain and a busy one no turn for each.
     var appetite = 1
@@ -59,7 +61,14 @@ extension Worker {
     mutating func open(_ listening: ListeningSocket) {
         let totals = connections.useListener(listening.spec.name)
         guard let id = listeners.insert(Listener(listening, totals: totals)) else { return }
+        findTerms(id.index)
         _ = connections.poller.addListener(listeners[id.index].socket.number, Token(.listener, id))
+    }
+
+    /// Looks up on what terms a listener speaks TLS, if it does.
+    mutating func findTerms(_ index: Int32) {
+        let spec = listeners[index].spec
+        listeners[index].site = spec.isSecure ? connections.site(of: spec.name) ?? -1 : -1
     }
 
     /// Accepts those who wait, up to a turn's share.
@@ -96,7 +105,10 @@ extension Worker {
             socket.resetOnClose()
             return connections.noteShed()
         }
-        connections.accepted(socket, from: peer, listener: listeners[listener].totals)
+        let site = listeners[listener].site
+        // Never without TLS where it is configured.
+        if site < 0, listeners[listener].spec.isSecure { return connections.noteShed() }
+        connections.accepted(socket, from: peer, listener: listeners[listener].totals, site: site)
     }
 
     private mutating func pauseListener(_ index: Int32) {

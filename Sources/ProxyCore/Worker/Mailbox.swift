@@ -9,6 +9,8 @@ public enum Mail: Sendable {
     /// Serve this from now on: accept on the added sockets, which the worker now owns, and no more at the removed
     /// addresses.
     case adopt(Snapshot, added: [ListeningSocket], removed: [ListenerSpec])
+    /// Speak TLS on these terms from now on, where listeners do.
+    case secure(TLSProvision)
     /// These services have these endpoints from now on; the others stay as they are.
     case endpoints([EndpointsChange])
     /// Accept no more, and close the sockets without a look at who waits there: somebody else has them, too. A later
@@ -60,6 +62,11 @@ public final class Mailbox: Sendable {
         mutating func add(_ item: Mail) {
             switch item {
             case .endpoints(let changes): for change in changes { merge(change) }
+            case .secure:
+                closeChanges()
+                // Of a worker that is stuck only the latest terms wait.
+                if case .secure = mail.last { mail.removeLast() }
+                mail.append(item)
             case .adopt, .letGo, .drain:
                 closeChanges()
                 mail.append(item)

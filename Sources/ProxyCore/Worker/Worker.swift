@@ -92,6 +92,9 @@ public struct Worker: ~Copyable {
                     }
                 }
                 close(removed)
+            case .secure(let provision):
+                connections.adopt(provision)
+                for index in 0..<listeners.slotCount where listeners.isUsed(index) { findTerms(index) }
             case .endpoints(let changes): connections.adopt(changes)
             case .letGo: letGo()
             case .report(let reply, let worker): reply.answer(connections.telemetry(), from: worker)

@@ -15,6 +15,7 @@ import Testing
         "hdproxy_requests_in_flight": ["service"], "hdproxy_requests_waiting": ["service"],
         "hdproxy_client_connections": ["listener"], "hdproxy_client_connections_total": ["listener"],
         "hdproxy_rejected_total": ["reason"],
+        "hdproxy_tls_handshakes_total": ["outcome", "version"], "hdproxy_tls_reloads_total": ["outcome"],
         "hdproxy_upstream_requests_total": ["service", "endpoint", "outcome"],
         "hdproxy_upstream_duration_seconds": ["service"],
         "hdproxy_upstream_connections": ["service", "state"],
@@ -63,6 +64,10 @@ import Testing
         worker.attempts = [attempts]
         worker.listeners = [WorkerTelemetry.ListenerClients(listener: "http", open: 2, accepted: 9)]
         worker.refusals = [("bad_host", 3)]
+        worker.handshakes = [
+            HandshakeCount(outcome: .full, version: .v1_3, count: 2),
+            HandshakeCount(outcome: .timeout, version: .none, count: 1),
+        ]
         worker.droppedLogLines = 1
         var source = SourceStatus(name: "kubernetes")
         source.synced = true

@@ -14,6 +14,7 @@ import Testing
         mail.map { item in
             switch item {
             case .adopt(let snapshot, _, _): "adopt \(snapshot.generation)"
+            case .secure(let provision): "secure \(provision.ticketKeys.count)"
             case .letGo: "letGo"
             case .drain: "drain"
             case .report: "report"
@@ -33,6 +34,15 @@ import Testing
         mailbox.send(.endpoints([change("s", "b")]))
         #expect(spelled(mailbox.take()) == ["s=b t=x u="])
         #expect(mailbox.take().isEmpty)
+    }
+
+    @Test func ofTermsOfTLSOnlyTheLatestWaitAndOthersKeepTheirPlace() throws {
+        let mailbox = try Mailbox()
+        mailbox.send(.secure(TLSProvision(ticketKeys: [.random()])))
+        mailbox.send(.secure(TLSProvision(ticketKeys: [.random(), .random()])))
+        mailbox.send(.endpoints([change("s", "a")]))
+        mailbox.send(.secure(TLSProvision()))
+        #expect(spelled(mailbox.take()) == ["secure 2", "s=a", "secure 0"])
     }
 
     @Test func theirOrderWithSnapshotsIsKept() throws {

@@ -1,0 +1,109 @@
+// What do workers need for TLS? Terms made of what files hold, anew only for listeners whose files have changed; and keys
+// for session tickets, a new one every few hours, so that a key that is stolen opens no more than those hours.
+
+import Discovery
+import ProxyCore
+
+/// The terms and the ticket keys of the process.
+@ControlThread
+final class TLSKeeper {
+    /// How often a new key seals tickets. A ticket lives for as long at most, so the key before is enough to open them.
+    static let rotation = Instant.Span.milliseconds(6 * 3600 * 1000)
+    /// Keys that are kept: the present one, and what still opens tickets.
+    private static let keysMax = 3
+
+    /// Whether the kernel takes records (kTLS).
+    let kernelHelps = KernelTLS.isAvailable
+    private var specs: [String: TLSTermsSpec] = [:]
+    private var terms: [String: TLSTerms] = [:]
+    /// The keys, the one that seals first.
+    private(set) var ticketKeys = [TicketKey.random()]
+    /// How often files were taken over, and refused.
+    var reloads = (applied: 0, refused: 0)
+    /// What was wrong with files last, so that it is said once.
+    var complaint: [String] = []
+
+    /// What workers are told.
+    var provision: TLSProvision { TLSProvision(terms: terms, ticketKeys: ticketKeys) }
+
+    /// Terms that are ready to be used.
+    struct Prepared {
+        fileprivate var specs: [String: TLSTermsSpec]
+        fileprivate var terms: [String: TLSTerms] = [:]
+        /// The listeners that did not have them before.
+        var changed: [String] = []
+    }
+
+    /// Makes terms of this material, which changes nothing yet.
+    func prepare(_ material: [String: TLSTermsSpec]) throws(TLSError) -> Prepared {
+        var prepared = Prepared(specs: material)
+        for (name, spec) in material {
+            if specs[name] == spec, let same = terms[name] {
+                prepared.terms[name] = same
+                continue
+            }
+            var full = spec
+            full.prefersKernel = kernelHelps
+            prepared.terms[name] = try TLSTerms(full)
+            prepared.changed.append(name)
+        }
+        prepared.changed.sort()
+        return prepared
+    }
+
+    /// Provides these terms from now on.
+    func adopt(_ prepared: Prepared) {
+        specs = prepared.specs
+        terms = prepared.terms
+    }
+
+    /// Seals tickets with a new key from now on.
+    func rotate() { ticketKeys = [TicketKey.random()] + ticketKeys.prefix(Self.keysMax - 1) }
+
+    /// Goes on with the keys of an earlier process; what this one has sealed can still be opened.
+    func inherit(_ keys: [TicketKey]) {
+        if keys.isEmpty { return }
+        ticketKeys = Array((keys + ticketKeys).prefix(Self.keysMax + 1))
+    }
+}
+
+extension ControlLoop {
+    /// Makes a new key for session tickets now and then.
+    func followTicketKeys() async {
+        while await ControlThread.sleep(until: Clock.now() + TLSKeeper.rotation) == .timedOut {
+            tls.rotate()
+            workers.secure(tls.provision)
+        }
+    }
+
+    /// Takes over certificates, keys and authorities that have changed on disk, and nothing else.
+    func adoptCertificates(of new: Settings) -> ReloadOutcome {
+        do throws(TLSError) {
+            let prepared = try tls.prepare(new.tlsMaterial)
+            tls.adopt(prepared)
+            settings.tlsMaterial = new.tlsMaterial
+            workers.secure(tls.provision)
+            tls.reloads.applied += 1
+            tls.complaint = []
+            log.write(
+                .info, "certificates",
+                ["outcome": .text("applied"), "listeners": .text(prepared.changed.joined(separator: ", "))])
+            watchFiles(of: settings)
+            return .applied(generation: generation)
+        } catch {
+            return refuseCertificates([error.description])
+        }
+    }
+
+    /// Files do not hold what they should: what was read before stays.
+    func refuseCertificates(_ lines: [String]) -> ReloadOutcome {
+        if lines != tls.complaint {
+            tls.complaint = lines
+            tls.reloads.refused += 1
+            for line in lines {
+                log.write(.error, "certificates", ["outcome": .text("refused"), "problem": .text(line)])
+            }
+        }
+        return .refused(lines)
+    }
+}
