@@ -22,7 +22,7 @@ struct Command {
 func allCommands() -> [Command] {
     [
         loadCommand(), compareCommand(), microCommand(), discoveryCommand(), rolloutCommand(), faultsCommand(),
-        upgradeCommand(), backendCommand(), launchCommand(), podCommand(),
+        upgradeCommand(), edgeCommand(), backendCommand(), launchCommand(), podCommand(),
     ]
 }
 

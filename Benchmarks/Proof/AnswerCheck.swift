@@ -11,6 +11,8 @@ struct AnswerCheck {
     private var wrong: String?
     /// `X-Pod`.
     private(set) var pod = ""
+    /// `X-Saw`.
+    private(set) var saw = ""
     /// Whether the connection ends after it.
     private(set) var closes = false
     /// Bytes so far.
@@ -69,6 +71,7 @@ struct AnswerCheck {
             }
         }
         pod = fields["x-pod"] ?? ""
+        saw = fields["x-saw"] ?? ""
     }
 
     /// What is wrong with the whole answer; nil for nothing.

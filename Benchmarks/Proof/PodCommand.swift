@@ -20,6 +20,7 @@ func podCommand() -> Command {
             OptionSpec("--pod", "NAME", "X-Pod of its answers"), OptionSpec("--ledger", "FILE", "what it shares"),
             OptionSpec("--idle", "TIME", "closes a connection that was silent for so long"),
             OptionSpec("--says-idle", nil, "and tells so in Keep-Alive"),
+            OptionSpec("--says-client", nil, "tells in X-Saw whom it took for the client, and by which scheme he came"),
         ],
         isListed: false
     ) { arguments in
@@ -39,6 +40,7 @@ func podCommand() -> Command {
         var server = try PodServer(
             listener: listener, ledger: ledger, service: arguments.text("--service") ?? "",
             pod: arguments.text("--pod") ?? "", idle: idle, saysIdle: arguments.has("--says-idle"))
+        server.saysClient = arguments.has("--says-client")
         ledger.isReady = true
         try server.run()
         return 0

@@ -21,6 +21,8 @@ struct PodServer {
         var body = Body.none
         var digest = BodyDigest()
         var closesAfter = false
+        /// The client as the request tells it: address and scheme.
+        var client = ""
         /// When the answer is due; nil while the body comes.
         var due: UInt64?
         var output: [UInt8] = []
@@ -30,6 +32,8 @@ struct PodServer {
         var lastActive: UInt64
     }
 
+    /// Whether answers tell whom it took for the client.
+    var saysClient = false
     private let poller: Int32
     private let listener: Int32
     private let ledger: PodLedger
@@ -155,6 +159,7 @@ struct PodServer {
                 let space = find(UInt8(ascii: " "), in: bytes, from: head.startLine.lowerBound) ?? 0
                 line.request = requestNumber(bytes, space + 1) ?? 0
                 line.closesAfter = head.closes
+                if saysClient { line.client = Self.client(String(decoding: input[..<head.length], as: UTF8.self)) }
                 line.digest = BodyDigest()
                 switch head.framing {
                 case .length(let length): line.body = .length(length)
@@ -190,6 +195,15 @@ struct PodServer {
         }
     }
 
+    /// What a head says of the client, in its two fields.
+    private static func client(_ head: String) -> String {
+        ["x-real-ip", "x-forwarded-proto"].map { name in
+            let lines = head.split(separator: "\r\n").filter { $0.lowercased().hasPrefix("\(name): ") }
+            // What stands twice may be read either way.
+            return lines.count == 1 ? String(lines[0].dropFirst(name.count + 2)) : "\(lines.count) times \(name)"
+        }.joined(separator: " ")
+    }
+
     /// How long the answer takes: where it takes time at all, one of forty takes ten times as long.
     private func work(_ id: Int) -> UInt64 {
         if ledger.mode == .slow { return ledger.slowness }
@@ -210,6 +224,7 @@ struct PodServer {
         let length = id == 0 ? 3 : shape.answerBytes
         var head = "HTTP/1.1 200 OK\r\nContent-Length: \(length)\r\n\(fixedFields)"
         head += "X-Id: \(id)\r\nX-Hash: \(line.digest.text)\r\n"
+        if saysClient { head += "X-Saw: \(line.client)\r\n" }
         if line.closesAfter { head += "Connection: close\r\n" }
         var answer = Array((head + "\r\n").utf8) + pattern[shape.answerStart..<shape.answerStart + length]
         switch ledger.mode {
