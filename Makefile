@@ -28,6 +28,10 @@ demo: build ## run the proxy with four backends of its own on 127.0.0.1:8080; Ct
 test: setup-test ## run all tests
 	@SWIFT='$(SWIFT)' .ci/test
 
+.PHONY: fuzz
+fuzz: setup-test ## look for inputs that break something; SECONDS=600 in all, TARGET=one of them, REPLAY=a finding
+	@SWIFT='$(SWIFT)' .ci/fuzz $(if $(REPLAY),replay $(TARGET) $(REPLAY),run $(or $(SECONDS),60) $(TARGET))
+
 .PHONY: build
 build: setup-build ## the release program with Swift inside; STATIC=1: one file that needs nothing of the system
 	$(SWIFT) build $(if $(STATIC),$(STATIC_RELEASE),$(RELEASE)) --product hdproxy
@@ -54,7 +58,7 @@ image: ## the container image hdproxy:latest, from scratch, if docker is here
 
 .PHONY: clean
 clean: ## remove everything that was built
-	rm -rf .build .build-static .build-lint
+	rm -rf .build .build-static .build-lint .build-fuzz
 
 .PHONY: setup-build setup-test setup-bench
 setup-build setup-test setup-bench:

@@ -8,6 +8,11 @@ let swift: [SwiftSetting] = [
     .swiftLanguageMode(.v6), .strictMemorySafety(), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+// `make fuzz` builds another package out of the same sources: a program around libFuzzer, which needs every module
+// instrumented and the program's own sources as a library. Its build folder is its own, too.
+let isFuzzed = Context.environment["HDPROXY_FUZZ"] != nil
+let fuzzed: [SwiftSetting] = isFuzzed ? [.unsafeFlags(["-sanitize=fuzzer", "-enable-testing"])] : []
+
 let package = Package(
     name: "hdproxy",
     products: [
@@ -24,11 +29,16 @@ let package = Package(
         // The three buildings: each knows only those above it.
         .target(
             name: "ProxyCore", dependencies: ["CLinux", "COpenSSL"], path: "Sources/ProxyCore",
-            exclude: ["C"], swiftSettings: swift),
-        .target(name: "Discovery", dependencies: ["ProxyCore"], path: "Sources/Discovery", swiftSettings: swift),
-        .executableTarget(
-            name: "HDProxy", dependencies: ["ProxyCore", "Discovery", "FakeCluster"], path: "Sources/HDProxy",
-            swiftSettings: swift),
+            exclude: ["C"], swiftSettings: swift + fuzzed),
+        .target(
+            name: "Discovery", dependencies: ["ProxyCore"], path: "Sources/Discovery", swiftSettings: swift + fuzzed),
+        isFuzzed
+            ? .target(
+                name: "HDProxy", dependencies: ["ProxyCore", "Discovery", "FakeCluster"], path: "Sources/HDProxy",
+                exclude: ["Main.swift"], swiftSettings: swift + fuzzed)
+            : .executableTarget(
+                name: "HDProxy", dependencies: ["ProxyCore", "Discovery", "FakeCluster"], path: "Sources/HDProxy",
+                swiftSettings: swift),
 
         // A Kubernetes API server for the tests, `hdproxy demo --cluster` and `hdproxy-bench discovery`.
         .target(
@@ -39,9 +49,10 @@ let package = Package(
             path: "Benchmarks",
             exclude: ["README.md", "Results"], swiftSettings: swift),
 
-        // What tests of several targets share: running programs of the machine's.
-        .target(name: "TestTools", dependencies: ["CLinux"], path: "Tests/TestTools", swiftSettings: swift),
-        .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore"], swiftSettings: swift),
+        // What tests of several targets share: running programs of the machine's, the wire corpus.
+        .target(
+            name: "TestTools", dependencies: ["CLinux", "ProxyCore"], path: "Tests/TestTools", swiftSettings: swift),
+        .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore", "TestTools"], swiftSettings: swift),
         .testTarget(name: "DiscoveryTests", dependencies: ["Discovery", "FakeCluster"], swiftSettings: swift),
         .testTarget(name: "HDProxyTests", dependencies: ["HDProxy", "TestTools"], swiftSettings: swift),
         .testTarget(name: "Simulation", dependencies: ["ProxyCore"], path: "Tests/Simulation", swiftSettings: swift),
@@ -49,5 +60,19 @@ let package = Package(
             name: "EndToEnd", dependencies: ["CLinux", "HDProxy", "hdproxy-bench", "FakeCluster", "TestTools"],
             path: "Tests/EndToEnd", swiftSettings: swift),
         .testTarget(name: "HouseTests", dependencies: ["TestTools"], path: "Tests/HouseTests", swiftSettings: swift),
+        .testTarget(
+            name: "Fuzz", dependencies: ["ProxyCore", "Discovery", "HDProxy"], path: "Tests/Fuzz",
+            exclude: ["C", "Corpus", "Findings", "Program", "README.md"], swiftSettings: swift),
     ]
 )
+
+if isFuzzed {
+    package.targets.removeAll { $0.isTest || $0.name == "hdproxy-bench" }
+    package.products = [.executable(name: "hdproxy-fuzz", targets: ["hdproxy-fuzz"])]
+    package.targets += [
+        .systemLibrary(name: "CFuzzer", path: "Tests/Fuzz/C"),
+        .executableTarget(
+            name: "hdproxy-fuzz", dependencies: ["CFuzzer", "ProxyCore", "Discovery", "HDProxy"], path: "Tests/Fuzz",
+            exclude: ["C", "Corpus", "Findings", "README.md", "ReplayTests.swift"], swiftSettings: swift + fuzzed),
+    ]
+}

@@ -179,7 +179,7 @@ struct HouseTests {
     func testTargets() throws {
         let manifest = try #require(tree.file("Package.swift")).lines.joined(separator: "\n")
         let folders = try FileManager.default.contentsOfDirectory(atPath: tree.root.appending(path: "Tests").path)
-        let others = ["Corpus", "FakeCluster", "Fixtures", "TestTools"]
+        let others = ["Corpus", "FakeCluster", "Fixtures", "TestTools", "CVE.md"]
         expectNone(
             folders.filter { !others.contains($0) }.flatMap { folder -> [String] in
                 var faults: [String] = []
@@ -190,6 +190,32 @@ struct HouseTests {
                 if !holdsTests { faults.append("Tests/\(folder) holds no test") }
                 return faults
             })
+    }
+
+    @Test("each famous hole of Tests/CVE.md is named by a test in the file that stands beside it")
+    func famousHoles() throws {
+        let rows = try #require(tree.file("Tests/CVE.md")).lines.filter { $0.hasPrefix("| ") }.dropFirst(2)
+        #expect(rows.count >= 60)
+        var listed: Set<String> = []
+        var faults: [String] = []
+        for row in rows {
+            let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            let path = cells.last?.trimmingCharacters(in: ["`"]) ?? ""
+            let lines = tree.file("Tests/" + path)?.lines ?? []
+            let titles = lines.filter { $0.hasPrefix("## ") || $0.contains("@Test(") || $0.hasPrefix("        \"") }
+            for name in cells.first?.split(separator: ", ").map(String.init) ?? [] {
+                listed.insert(name)
+                // No other number that begins in the same way.
+                let isShown = titles.contains { $0.contains(name + " ") || $0.contains(name + ",") }
+                if !isShown { faults.append("\(name): no test of that name in Tests/\(path)") }
+            }
+        }
+        for line in tree.file("Tests/Corpus/Plays/old-wounds.md")?.lines ?? [] where line.hasPrefix("## ") {
+            for name in line.matches(of: /(CVE|GHSA|GO)-[\w-]+/).map({ String($0.0) }) where !listed.contains(name) {
+                faults.append("\(name) is not in Tests/CVE.md")
+            }
+        }
+        expectNone(faults)
     }
 
     @Test("every play cites the rule that it shows")

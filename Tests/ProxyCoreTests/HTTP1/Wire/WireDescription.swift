@@ -1,5 +1,7 @@
 // What a head says, spelled out, so that a case can be compared with it line by line.
 
+import TestTools
+
 @testable import ProxyCore
 
 /// A head as named values; a name may have several.

@@ -1,6 +1,8 @@
 // Feeds a wire case to the parsers and compares what comes out: whole, every beginning of it, and with bytes of the
 // next message behind it. Heads are used again for each case, as a worker does, so that nothing may stay behind.
 
+import TestTools
+
 @testable import ProxyCore
 
 /// What the parsers make of some bytes.

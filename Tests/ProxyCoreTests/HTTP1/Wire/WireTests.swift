@@ -1,5 +1,6 @@
 // Every page of Tests/Corpus/Wire, case by case.
 
+import TestTools
 import Testing
 
 @testable import ProxyCore
@@ -17,4 +18,9 @@ import Testing
     @Test func thereAreManyCases() throws {
         #expect(try WirePage.all().reduce(0) { $0 + $1.cases.count } >= 220)
     }
+}
+
+extension WirePage: CustomTestStringConvertible {
+    /// The page and its size.
+    public var testDescription: String { "\(name), \(cases.count) cases" }
 }

@@ -1,19 +1,17 @@
 // A wire case: bytes of a message, and what we make of them. The grammar is told in Tests/Corpus/Wire/README.md.
 
 import Foundation
-import Testing
-
-@testable import ProxyCore
+import ProxyCore
 
 /// One case, read from a page of Tests/Corpus/Wire.
-struct WireCase: Sendable {
-    enum Kind: Sendable {
+package struct WireCase: Sendable {
+    package enum Kind: Sendable {
         case request
         case response(Method)
         case chunks
     }
 
-    enum Verdict: Sendable {
+    package enum Verdict: Sendable {
         /// The bytes are the beginning of a message.
         case needsMore
         /// They break a rule; the reason of the rejection, and those that a beginning of them may have.
@@ -23,48 +21,46 @@ struct WireCase: Sendable {
     }
 
     /// The page's name, the heading and the variant.
-    var title: String
+    package var title: String
     /// Whether it is a bug that is known: the case must fail, and this goes with the fix.
-    var isKnownBug = false
+    package var isKnownBug = false
     /// Limits and terms that are not the usual ones.
-    var given: [String: String] = [:]
-    var kind = Kind.request
-    var bytes: [UInt8] = []
-    var verdict: Verdict?
+    package var given: [String: String] = [:]
+    package var kind = Kind.request
+    package var bytes: [UInt8] = []
+    package var verdict: Verdict?
     /// How it travels on, byte for byte.
-    var forwarded: [UInt8]?
+    package var forwarded: [UInt8]?
     /// A body without its chunks.
-    var forwardedBare: [UInt8]?
+    package var forwardedBare: [UInt8]?
     /// The longest beginning that is not refused yet.
-    var endures: [UInt8]?
+    package var endures: [UInt8]?
 
-    func number(_ key: String, _ usual: Int) -> Int { given[key].flatMap(Int.init) ?? usual }
+    package func number(_ key: String, _ usual: Int) -> Int { given[key].flatMap(Int.init) ?? usual }
 
-    var limits: HeadLimits {
+    package var limits: HeadLimits {
         HeadLimits(
             headerBytes: number("header bytes", 8192), requestTargetBytes: number("target bytes", 2048))
     }
 
-    var linesMax: Int { number("lines", 64) }
+    package var linesMax: Int { number("lines", 64) }
 }
 
 /// What is wrong with a page.
-struct WireError: Error, CustomStringConvertible {
-    var description: String
-    init(_ description: String) { self.description = description }
+package struct WireError: Error, CustomStringConvertible {
+    package var description: String
+    package init(_ description: String) { self.description = description }
 }
 
 /// A page of Tests/Corpus/Wire.
-struct WirePage: Sendable, CustomTestStringConvertible {
-    var name: String
-    var cases: [WireCase]
-
-    var testDescription: String { "\(name), \(cases.count) cases" }
+package struct WirePage: Sendable {
+    package var name: String
+    package var cases: [WireCase]
 
     /// All pages, in the order of their names.
-    static func all() throws -> [WirePage] {
+    package static func all() throws -> [WirePage] {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Corpus/Wire")
+            .appending(path: "Corpus/Wire")
         let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
         return try files.filter { $0.pathExtension == "md" && $0.lastPathComponent != "README.md" }
             .sorted { $0.path < $1.path }
@@ -167,20 +163,20 @@ struct WirePage: Sendable, CustomTestStringConvertible {
 }
 
 /// Turns a case's text into bytes: `${text*count}`, `$said`, `$id`, `$date`, then `\r \n \t \0 \\ \xHH`.
-enum WireText {
+package enum WireText {
     /// The id of every exchange here.
-    static let id = RequestID(high: 0x0123_4567_89AB_CDEF, low: 0x0011_2233_4455_6677)
+    package static let id = RequestID(high: 0x0123_4567_89AB_CDEF, low: 0x0011_2233_4455_6677)
     /// The client of every request here.
-    static let client = IPAddress("192.0.2.1")!
+    package static let client = IPAddress("192.0.2.1")!
     /// 2026-11-24 09:14:27 UTC.
-    static let unixSeconds: Int64 = 1_795_511_667
+    package static let unixSeconds: Int64 = 1_795_511_667
 
     private static let idLine = "X-Request-Id: 0123456789abcdef0011223344556677\\r\\n"
     private static let said =
         "X-Forwarded-For: 192.0.2.1\\r\\nX-Forwarded-Proto: http\\r\\nX-Forwarded-Host: a\\r\\n"
         + "X-Real-IP: 192.0.2.1\\r\\n" + idLine
 
-    static func bytes(_ raw: String) throws -> [UInt8] {
+    package static func bytes(_ raw: String) throws -> [UInt8] {
         var text = raw.replacing("$said", with: said).replacing("$id", with: idLine)
             .replacing("$date", with: "Date: Tue, 24 Nov 2026 09:14:27 GMT\\r\\n")
         while let start = text.range(of: "${") {
@@ -218,7 +214,7 @@ enum WireText {
 
 extension Sequence<UInt8> {
     /// As text that can be read and pasted into a page.
-    var escaped: String {
+    package var escaped: String {
         map { byte in
             switch byte {
             case 13: "\\r"
