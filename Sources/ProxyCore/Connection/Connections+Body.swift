@@ -15,6 +15,7 @@ extension Connections {
             guard clients[c].exchange.request == .receiving else { return true }
             if clients[c].requestBody.isEnded {
                 clients[c].exchange.requestBodyEnded()
+                requestIsComplete(c)
                 continue
             }
             guard isConnected || !clients[c].input.isEmpty else { return true }

@@ -322,6 +322,11 @@ extension Connections {
         directory.services[service].inFlight &+= 1
         directory.services[service].budget.deposit(
             percent: Int32(truncatingIfNeeded: directory.services[service].retry.budgetPercent), now: now)
+        switch framing {
+        case .none: requestIsComplete(c)
+        case .length(let count): if count <= UInt64(clients[c].input.count) { requestIsComplete(c) }
+        case .chunked, .untilClose: break
+        }
         connect(c)
     }
 

@@ -67,8 +67,10 @@ extension Connections {
 
     private mutating func responseHeadArrived(_ c: Int32, _ u: Int32) -> Fill {
         guard isGenuine(c, u) else { return .gone }
-        let action = clients[c].exchange.responseHeadArrived(
+        var action = clients[c].exchange.responseHeadArrived(
             status: responseHead.status, offersUpgrade: responseHead.status == 101 && offersUpgrade(c, u))
+        // Who says something beforehand, and not who he is, may be a stranger; and nobody waits for it.
+        if action == .relayInterim, !isIdentified(c, u) { action = .dropInterim }
         switch action {
         case .relayInterim:
             relayInterim(c, u)

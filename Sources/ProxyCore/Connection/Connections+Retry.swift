@@ -86,12 +86,16 @@ extension Connections {
         return true
     }
 
+    /// All of the request is here. From now on its client waits: for a place, for a connection, for the answer, and for all
+    /// of them together not longer than the service says.
+    mutating func requestIsComplete(_ c: Int32) {
+        guard clients[c].responseDue == .never else { return }
+        clients[c].responseDue = now + directory.services[clients[c].service].responseTimeout
+    }
+
     /// When the response that is waited for is due: of this try while another one is possible, else of all of them.
     mutating func armForResponse(_ c: Int32) {
         let service = clients[c].service
-        if clients[c].responseDue == .never {
-            clients[c].responseDue = now + directory.services[service].responseTimeout
-        }
         var due = clients[c].responseDue
         if clients[c].canReplay, clients[c].exchange.mayRepeat {
             due = min(due, clients[c].sentAt + directory.services[service].tryTimeout)
@@ -104,13 +108,20 @@ extension Connections {
     /// Whether the response head at hand comes from the service; if not, the exchange has been dealt with.
     @inline(__always)
     mutating func isGenuine(_ c: Int32, _ u: Int32) -> Bool {
+        if !directory.services[clients[c].service].identity.isOn { return true }
+        // An interim answer need not carry what the final one does; then it goes no further.
+        if responseHead.isInterim, responseHead.status != 101 { return true }
+        let isGenuine = isIdentified(c, u)
+        if !isGenuine { metGhost(c, u) }
+        return isGenuine
+    }
+
+    /// Whether the response head at hand carries what those of its service do, where that is asked for.
+    @inline(__always)
+    func isIdentified(_ c: Int32, _ u: Int32) -> Bool {
         let service = clients[c].service
         if !directory.services[service].identity.isOn { return true }
-        // An interim answer need not carry what the final one does.
-        if responseHead.isInterim, responseHead.status != 101 { return true }
-        let accepts = upstreams[u].input.withReadable { directory.services[service].identity.accepts(responseHead, $0) }
-        if !accepts { metGhost(c, u) }
-        return accepts
+        return upstreams[u].input.withReadable { directory.services[service].identity.accepts(responseHead, $0) }
     }
 
     private mutating func metGhost(_ c: Int32, _ u: Int32) {

@@ -8,7 +8,8 @@ public struct Service: Sendable, Equatable {
     public var endpoints: [Endpoint]
     /// How long a connect may take before the next endpoint is tried.
     public var connectTimeout: Duration
-    /// From the request's last byte sent to the response's first byte. Past it: 504.
+    /// From the request's last byte to the response's first one, whatever that waits for: a place at an endpoint, a
+    /// connection, one try after another. Past it: 504.
     public var responseTimeout: Duration
     /// Between two reads of the response's body.
     public var idleTimeout: Duration

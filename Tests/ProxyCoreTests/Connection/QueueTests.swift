@@ -84,6 +84,29 @@ import Testing
         }
     }
 
+    /// Whoever asks through another proxy is cut off by that when it has waited for so long, for whatever it was.
+    @Test(arguments: ["GET", "POST"])
+    func whoHasWaitedForAPlaceDoesNotWaitAsLongAgainForTheAnswer(_ method: String) throws {
+        let a = try PeerServer()
+        var snapshot = snapshot([a.endpoint("a")])
+        snapshot.services[0].responseTimeout = .seconds(4)
+        snapshot.services[0].balance.queueTimeout = .seconds(3)
+        var rig = try Rig(snapshot)
+        let (_, upstream) = try crowd(&rig, 1, a)
+        let late = try rig.client()
+        let body = method == "POST" ? "Content-Length: 2\r\n\r\nhi" : "\r\n"
+        late.write("\(method) /late HTTP/1.1\r\nHost: x\r\n" + body)
+        rig.turn()
+        rig.pass(2_500)
+        upstream.write(okResponse)
+        for _ in 0..<3 { rig.turn() }
+        #expect(upstream.read()?.hasPrefix("\(method) /late ") == true && late.read() == "")
+        rig.pass(1_480)
+        #expect(late.read() == "")
+        rig.pass(40)
+        #expect(late.read()?.hasPrefix("HTTP/1.1 504 ") == true)
+    }
+
     @Test func aPlaceThatAnotherWorkerGivesBackIsFound() throws {
         let a = try PeerServer()
         let loads = SharedLoads()

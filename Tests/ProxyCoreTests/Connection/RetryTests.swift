@@ -193,6 +193,7 @@ private let postRequest = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r
             pair.rig.turn()
             let text = client.read() ?? ""
             #expect(text.hasSuffix("ok") && text.lowercased().contains("x-service: api"), "\(text)")
+            #expect(text.hasPrefix("HTTP/1.1 200 "), "nothing of it, not what it said beforehand either: \(text)")
             let sightings = pair.rig.told()
             #expect(sightings.map(\.kind) == [.ghost(seen: seen)])
             #expect(sightings.first?.address == pair.servers[first].address && sightings.first?.service == "s")
@@ -221,10 +222,14 @@ private let postRequest = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r
         let client = try pair.rig.client()
         client.write(getRequest)
         let (_, peer, _) = try pair.asked()
-        peer.write("HTTP/1.1 103 Early Hints\r\n\r\n" + Self.genuine)
+        peer.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        peer.write("HTTP/1.1 103 Early Hints\r\nX-Service: api\r\nLink: </b>\r\n\r\n" + Self.genuine)
         pair.rig.turn()
         let sightings = pair.rig.told()
-        #expect(client.read()?.hasSuffix("ok") == true && sightings.isEmpty)
+        let text = client.read() ?? ""
+        #expect(text.hasSuffix("ok") && sightings.isEmpty)
+        #expect(text.hasPrefix("HTTP/1.1 103 ") && text.contains("</b>"), "it says who it is")
+        #expect(!text.contains("</a>"), "that may have been anybody")
     }
 
     // MARK: Failures
