@@ -30,7 +30,11 @@ struct IdleLimit: BitwiseCopyable {
     }
 
     /// Whether a connection that is given up should be kept, unused, to see when the other side closes it.
-    func wantsToSee(said seconds: UInt32) -> Bool { !isObserving && seconds == 0 && safe < Self.most }
+    /// Of one that says what it does that is only of interest where it was seen to do otherwise: a pod that went may have
+    /// closed what it had, and the next one keeps its word.
+    func wantsToSee(said seconds: UInt32) -> Bool {
+        !isObserving && safe < Self.most && (seconds == 0 || hasSeenClose)
+    }
 
     private var hasSeenClose = false
 

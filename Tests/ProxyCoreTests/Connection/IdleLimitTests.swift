@@ -31,6 +31,16 @@ import Testing
         #expect(limit.retiresAfter(said: 30) == seconds(29))
     }
 
+    @Test func aPodThatGoesTeachesNothingForEver() {
+        var limit = IdleLimit()
+        // It closed what had been idle for little more than a second, though its kind keeps connections for five.
+        limit.sawClose(after: seconds(1.25))
+        #expect(limit.retiresAfter(said: 5) == seconds(1))
+        #expect(limit.wantsToSee(said: 5), "one of the next is watched")
+        limit.observed(seconds(5), wasClosed: true)
+        #expect(limit.retiresAfter(said: 5) == seconds(4))
+    }
+
     /// One request, so that its connection is idle afterwards; the endpoint's end of it.
     private func serve(_ rig: inout Rig, _ server: PeerServer) throws -> Peer {
         let client = try rig.client()
