@@ -16,6 +16,7 @@ final class AdminServer {
     private var tcp: AdminListener?
     private var unix: AdminListener?
     private var retry: Task<Void, Never>?
+    private var socketRetry: Task<Void, Never>?
 
     /// A server that shows `state`, and says in the log through `report` where it listens. It serves nothing before
     /// ``adopt(_:)``, and keeps `state` until ``stop()``.
@@ -33,8 +34,8 @@ final class AdminServer {
     var socketPath: String? { unix?.path }
 
     /// Serves where `new` says from now on, and only there: at the start, and when the configuration changes. What
-    /// stays the same is not touched. An address that another process has is tried again every second, since that
-    /// process may be the one that we replace; what the file does not name may be missing.
+    /// stays the same is not touched. What another process has is tried again every second, since that process may be the
+    /// one that we replace; what the file does not name may be missing.
     ///
     /// - Throws: why something that the file names cannot be had; then nothing has changed.
     func adopt(_ new: AdminSettings) throws(Refusal) {
@@ -51,15 +52,19 @@ final class AdminServer {
             }
         }
         let path = new.socketPath(process: getpid())
+        var isPathTaken = false
         if let path, path != unix?.path {
-            do throws(Refusal) {
-                addedUnix = try Self.openSocket(path, pages, bounds)
+            do throws(SystemError) {
+                addedUnix = try AdminListener(path: path, pages, bounds)
             } catch {
-                if new.isSocketWritten { throw Refusal(stringLiteral: "admin.socket: \(error.text)") }
-                reportMissing(path, error.text)
+                let reason = Self.reason(error, path)
+                if new.isSocketWritten { throw Refusal(stringLiteral: "admin.socket: \(reason)") }
+                isPathTaken = error.code == EADDRINUSE
+                reportMissing(path, reason)
             }
         }
         replace(new, tcp: addedTCP, unix: addedUnix, isTaken: isTaken, path: path)
+        if isPathTaken { socketRetry = ControlThread.spawn { [weak self] in await Self.trySocketAgain { self } } }
     }
 
     private func replace(
@@ -72,6 +77,8 @@ final class AdminServer {
             tcp = addedTCP
         }
         if path != unix?.path {
+            socketRetry?.cancel()
+            socketRetry = nil
             unix?.stop()
             unix = addedUnix
         }
@@ -116,6 +123,8 @@ final class AdminServer {
     func stop() async {
         retry?.cancel()
         retry = nil
+        socketRetry?.cancel()
+        socketRetry = nil
         let listeners = [tcp, unix]
         (tcp, unix) = (nil, nil)
         for listener in listeners { listener?.stop() }
@@ -140,19 +149,30 @@ final class AdminServer {
         return true
     }
 
-    private static func openSocket(
-        _ path: String, _ pages: AdminPages, _ bounds: AdminBounds
-    ) throws(Refusal) -> AdminListener {
-        do throws(SystemError) {
-            return try AdminListener(path: path, pages, bounds)
-        } catch {
-            switch error.code {
-            case EADDRINUSE:
-                throw "another process listens on \(path); with %p in it each process has a socket of its own"
-            case EEXIST: throw "\(path) is there already, and is no socket"
-            case ENOENT: throw "\(path): the folder for it does not exist"
-            default: throw Refusal(stringLiteral: error.description)
-            }
+    private static func trySocketAgain(_ server: @ControlThread () -> AdminServer?) async {
+        while await ControlThread.sleep(for: .seconds(1)) == .timedOut {
+            guard let server = server(), !Task.isCancelled else { return }
+            if server.openSocket() { return }
+        }
+    }
+
+    /// Whether there is nothing more to try.
+    private func openSocket() -> Bool {
+        guard let path = settings.socketPath(process: getpid()), unix == nil else { return true }
+        guard let listener = try? AdminListener(path: path, pages, bounds) else { return false }
+        unix = listener
+        socketRetry = nil
+        listener.start()
+        report(Notice(.info, "admin_listening", ["address": listener.name]))
+        return true
+    }
+
+    private static func reason(_ error: SystemError, _ path: String) -> String {
+        switch error.code {
+        case EADDRINUSE: "another process listens on \(path); with %p in it each process has a socket of its own"
+        case EEXIST: "\(path) is there already, and is no socket"
+        case ENOENT: "\(path): the folder for it does not exist"
+        default: error.description
         }
     }
 

@@ -135,6 +135,27 @@ import Testing
         #expect(unsafe rmdir(folder) == 0)
     }
 
+    @Test @concurrent func aSocketThatTheFileDoesNotNameIsTakenOverWhenItsProcessLeaves() async throws {
+        ControlThread.start()
+        let folder = try #require(AdminStage.folder())
+        let path = "\(folder)/admin.sock"
+        let (first, holder) = await Self.adopt([Self.settings(nil, path)])
+        let (second, heir) = await Self.adopt([Self.settings(nil, path, isWritten: false)])
+        #expect(first.path == path && second.refusal == nil && second.path == nil)
+        await Self.stop(holder)
+        var isThere = false
+        for _ in 0..<100 where !isThere {
+            _ = await Self.pause()
+            isThere = await Self.socketPath(of: heir) == path
+        }
+        #expect(isThere && Self.answers(.unix(path)))
+        await Self.stop(heir)
+        // Safety: a NUL-terminated copy of the path for the length of the call.
+        #expect(unsafe rmdir(folder) == 0)
+    }
+
+    @ControlThread private static func socketPath(of server: AdminServer) -> String? { server.socketPath }
+
     @Test @concurrent func anAddressThatIsTakenIsTriedAgain() async throws {
         ControlThread.start()
         let (first, holder) = await Self.adopt([Self.settings("127.0.0.1:0", nil)])
