@@ -11,12 +11,12 @@ struct DrainTests {
         let upstream: LoopbackListener
         let proxy: ProxyProcess
 
-        init(drain: String = "{ timeout: \"3s\" }") throws {
+        init(drain: String = "{ timeout: \"3s\" }", more: String = "") throws {
             port = try freePort()
             upstream = try LoopbackListener()
             let text = configuration(
                 listeners: [port], services: ["a": endpoint(upstream)],
-                more: "drain: \(drain), timeouts: { keepAlive: \"60s\" }")
+                more: "\(more) drain: \(drain), timeouts: { keepAlive: \"60s\" }")
             proxy = try ProxyProcess(configuration: text, awaiting: [port])
         }
 
@@ -164,6 +164,27 @@ struct DrainTests {
             client.says("ping")
             #expect(server.socket.receive(until: .after(.seconds(2))) == .bytes)
             #expect(scene.proxy.awaitExit(within: .seconds(4)) == 0)
+        }
+    }
+
+    @Test("told by the admin listener, it takes the SIGTERM that follows for the first one, and finishes what there is")
+    func toldBeforeTheSignal() async throws {
+        try await onThread {
+            let adminPort = try freePort()
+            let scene = try Scene(more: "admin: { address: \"127.0.0.1:\(adminPort)\", socket: \"\" },")
+            let client = try Peer(connectedTo: scene.port)
+            client.says(request("/slow"))
+            let server = try scene.upstream.accepts()
+            _ = try server.hearsRequest()
+            // As a preStop hook does before the kubelet sends its signal.
+            let hook = try Peer(connectedTo: adminPort)
+            hook.says("POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+            #expect(try hook.hearsAnswer(to: "POST").head.status == 202)
+            #expect(scene.awaitRefusal())
+            scene.proxy.signal(SIGTERM)
+            server.says(answer("late"))
+            #expect(try client.hearsAnswer().body == Array("late".utf8))
+            #expect(scene.proxy.awaitExit(within: .seconds(2)) == 0)
         }
     }
 

@@ -34,19 +34,38 @@ struct HandoffTests {
 
         var port: UInt16 { ports[0] }
 
+        /// A configuration for the ports of these numbers; of the service `a`, where it lives if not at the backend.
+        func text(
+            workers: Int = 1, listeners: [Int] = [0], confirm: String = "10s", drain: String = "2s",
+            service: String? = nil, more: String = ""
+        ) -> String {
+            configuration(
+                listeners: listeners.map { ports[$0] }, services: ["a": service ?? "endpoints: [ \"\(backend)\" ]"],
+                more: """
+                    admin: { address: "127.0.0.1:\(adminPort)", socket: "\(sockets.path)/%p.sock" },
+                    handoff: { socket: "\(name)", confirm: "\(confirm)" }, drain: { timeout: "\(drain)" },
+                    \(more)
+                    """
+            ).replacingOccurrences(of: "workers: 1", with: "workers: \(workers)")
+        }
+
         /// Starts a process on the ports of these numbers.
         func start(
             workers: Int = 1, listeners: [Int] = [0], confirm: String = "10s", drain: String = "2s"
         ) throws -> ProxyProcess {
-            let text = configuration(
-                listeners: listeners.map { ports[$0] }, services: ["a": "endpoints: [ \"\(backend)\" ]"],
-                more: """
-                    admin: { address: "127.0.0.1:\(adminPort)", socket: "\(sockets.path)/%p.sock" },
-                    handoff: { socket: "\(name)", confirm: "\(confirm)" }, drain: { timeout: "\(drain)" },
-                    """)
-            return try ProxyProcess(
-                configuration: text.replacingOccurrences(of: "workers: 1", with: "workers: \(workers)"),
-                awaiting: [ports[listeners[0]]])
+            try start(text(workers: workers, listeners: listeners, confirm: confirm, drain: drain))
+        }
+
+        /// Starts a process with this configuration, which has the first port.
+        func start(_ text: String) throws -> ProxyProcess {
+            try ProxyProcess(configuration: text, awaiting: [ports[0]])
+        }
+
+        /// Whether somebody serves at the port of this number.
+        func isServed(_ number: Int = 0) -> Bool {
+            guard let peer = try? Peer(connectedTo: ports[number]) else { return false }
+            peer.says(request())
+            return (try? peer.hearsAnswer())?.head.status == 200
         }
 
         /// What the process answers at `path` of its own socket.
@@ -188,16 +207,11 @@ struct HandoffTests {
             let first = try scene.start(listeners: [0, 1])
             let second = try scene.start(workers: 2, listeners: [0, 2])
             #expect(second.awaitOutput("taken_over"))
-            func isOpen(_ port: Int) -> Bool {
-                guard let peer = try? Peer(connectedTo: scene.ports[port]) else { return false }
-                peer.says(request())
-                return (try? peer.hearsAnswer())?.head.status == 200
-            }
-            #expect(isOpen(0) && isOpen(2))
+            #expect(scene.isServed(0) && scene.isServed(2))
             #expect((try? Peer(connectedTo: scene.ports[1])) == nil)
             second.signal(SIGKILL)
             #expect(first.awaitOutput("taken_back"))
-            #expect(isOpen(0) && isOpen(1))
+            #expect(scene.isServed(0) && scene.isServed(1))
         }
     }
 

@@ -218,6 +218,8 @@ struct ReloadTests {
             try text(ports).write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
             #expect(proxy.awaitOutput("applied"), "\(proxy.output)")
             for port in ports {
+                // The start waits for the reload's end, and listens then.
+                try proxy.awaitListening(on: port)
                 let client = try Peer(connectedTo: port)
                 client.says(request(host: "nobody.test"))
                 #expect(try client.hearsAnswer().head.status == 404)
@@ -335,8 +337,13 @@ struct ReloadTests {
                 #expect(counts == wanted)
             }
             for (round, status) in [302, 303, 307].enumerated() {
+                // It comes in one step: the first signal's reading may come before the last byte otherwise.
+                let next = FileManager.default.temporaryDirectory.appending(path: "next-\(UUID().uuidString).json5")
+                try text(status).write(to: next, atomically: false, encoding: .utf8)
                 proxy.signal(SIGHUP)
-                try text(status).write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+                // Safety: NUL-terminated copies of the paths for the length of the call.
+                let result = unsafe rename(next.path, proxy.configurationFile.path)
+                #expect(result == 0)
                 proxy.signal(SIGHUP)
                 try awaitCounts([round + 1, 0, 0])
             }

@@ -47,6 +47,8 @@ final class ControlLoop {
     /// For how long a start waits for discovery before it listens all the same: services that are known are served,
     /// whatever keeps another one's witnesses.
     private static let patience = Instant.Span.milliseconds(5000)
+    /// How often it is looked whether a predecessor is there that serves meanwhile.
+    private static let askAgain = Instant.Span.milliseconds(1000)
 
     /// Where the process is in its life.
     enum Phase: String {
@@ -95,11 +97,15 @@ final class ControlLoop {
     private var watch: FileWatch?
     private let writer: LogWriter
     private(set) var admin: AdminServer?
+    /// Closed while the listeners are opened at the start.
+    let opening = Gate()
     private let reloadAsked = Gate()
     /// Open once the file has been read again after the start.
     private let fileChecked = Gate()
     /// The reload that was asked for last: the next one begins when it is over.
     var lastReload: Reloading?
+    /// Whether another configuration is just taking effect.
+    var isReloading = false
     /// Whether something was known of every service once. A service that a reload brings, and of which nobody can tell
     /// anything, is no reason to send the others' clients away.
     private(set) var wasDiscovered = false
@@ -108,6 +114,8 @@ final class ControlLoop {
     private var leavesBy = Instant.never
     /// What the process was told to leave by, for the log.
     var leavingBecause = "admin"
+    /// Whether one of them was a signal.
+    private var wasSignalled = false
     private let end = Gate()
     private var status: Int32 = 0
 
@@ -139,6 +147,7 @@ final class ControlLoop {
         self.discovery = discovery
         self.endpointsChanged = endpointsChanged
         self.settings = settings
+        opening.open()
         // Without it SIGHUP still reloads.
         if case .file(let path) = source { watch = try? FileWatch(paths: [path] + settings.tls.flatMap(\.paths)) }
     }
@@ -225,11 +234,41 @@ final class ControlLoop {
     /// Serves the admin pages where `settings` say from now on.
     func adopt(admin settings: AdminSettings) throws(Refusal) { try admin?.adopt(settings) }
 
+    /// Waits until discovery knows where services live, not longer than ``patience`` where nobody else serves meanwhile. A
+    /// predecessor is not followed before: it may know what this process does not, and would be sent away with it.
+    private func discovered() async {
+        if await discovery.firstAnswer(until: Clock.now() + Self.patience) { return }
+        var isTold = false
+        while phase == .starting, HandoffClient.isSomebody(at: settings.handoff.socket) {
+            if !isTold {
+                let missing = discovery.missing.joined(separator: "; ")
+                log.write(.warn, "takeover_waits", ["reason": .text(missing)])
+                isTold = true
+            }
+            if await discovery.firstAnswer(until: Clock.now() + Self.askAgain) { return }
+        }
+    }
+
     /// Listens when discovery knows where services live. Where a predecessor still listens on the same ports, clients
     /// go to it until then.
     private func serveOnceDiscovered() async {
-        _ = await discovery.firstAnswer(until: Clock.now() + Self.patience)
+        await discovered()
         _ = await discovery.firstHealth()
+        // Nobody changes the listeners while they are opened.
+        while let lastReload, !lastReload.isOver { _ = await lastReload.outcome() }
+        opening.close()
+        await listen()
+        opening.open()
+        guard phase == .serving else { return }
+        await fileChecked.passed()
+        releaseStartupPages()
+        // By then witnesses that take their time have been met, too.
+        _ = await ControlThread.sleep(for: .seconds(1))
+        releaseStartupPages()
+    }
+
+    /// Takes a predecessor's place, or opens the listeners where there is none.
+    private func listen() async {
         guard phase == .starting else { return }
         let server = HandoffServer(
             owner: self, confirm: settings.handoff.confirm, report: { [log] in log.write($0) })
@@ -251,11 +290,6 @@ final class ControlLoop {
         workers.adopt(settings.snapshot(generation: generation) { discovery.endpoints(of: $0) }, added: copies)
         use(gift, server)
         tell(stock)
-        await fileChecked.passed()
-        releaseStartupPages()
-        // By then witnesses that take their time have been met, too.
-        _ = await ControlThread.sleep(for: .seconds(1))
-        releaseStartupPages()
     }
 
     /// Has `added` in place of the listeners `removed`.
@@ -297,11 +331,12 @@ final class ControlLoop {
                         .info, "leaving_later", ["signal": .text(name), "reason": .text("the successor is watched")])
                 }
                 ControlThread.spawn { await handoff.toldToLeave(isSignal: true) }
-            } else if phase == .draining {
+            } else if phase == .draining, wasSignalled {
                 exitNow()
             } else {
                 drain(because: name)
             }
+            wasSignalled = true
         }
     }
 
@@ -362,6 +397,9 @@ final class ControlLoop {
             reloadAsked.open()
         }
     }
+
+    /// Reads the file again, in case that it has changed while nobody heeded it.
+    func readAgain() { reloadAsked.open() }
 
     /// Changes and signals that come close together are one reload.
     private func followReloads() async {

@@ -29,6 +29,9 @@ extension ControlLoop {
     }
 
     private func reloadNow(isAsked: Bool) async -> ReloadOutcome {
+        // Listeners that are on their way from one process to another stay what they are.
+        await opening.passed()
+        await handoff?.settled()
         if phase == .draining { return refuse(["the process is draining"]) }
         if isHandedOver { return isAsked ? refuse([Self.handedOver]) : .unchanged(generation: generation) }
         guard case .file(let path) = source else { return .unchanged(generation: generation) }
@@ -49,6 +52,8 @@ extension ControlLoop {
     }
 
     private func adopt(_ new: Settings) async -> ReloadOutcome {
+        isReloading = true
+        defer { isReloading = false }
         let fixed = whatCannotChange(new)
         guard fixed.isEmpty else { return refuse(fixed) }
         let added = new.listeners.filter { !settings.listeners.contains($0) }
@@ -158,6 +163,9 @@ final class Reloading {
             over.open()
         }
     }
+
+    /// Whether it is over.
+    var isOver: Bool { over.isOpen }
 
     /// What became of it, once it is over.
     func outcome() async -> ReloadOutcome {

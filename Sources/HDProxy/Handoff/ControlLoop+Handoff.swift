@@ -275,6 +275,7 @@ extension ControlLoop: HandoffOwner {
         admin?.resumeAddress()
         phase = .serving
         log.write(.error, "taken_back", ["reason": .text(failure.rawValue)])
+        readAgain()
     }
 }
 

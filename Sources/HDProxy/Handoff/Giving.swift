@@ -79,8 +79,11 @@ struct Giving: Equatable {
     /// For how long this process can take back.
     var confirm: Instant.Span
     private(set) var phase = Phase.serving
-    /// Signals that have not led to an action, or to draining, yet.
+    /// Signals that told it to leave.
     private(set) var signals = 0
+    /// Whether somebody has told it by the admin listener. That is no signal: who is told so, as by a container's preStop
+    /// hook, gets a SIGTERM next, which is its first one and must not end it at once.
+    private(set) var isWishedAway = false
     /// When a process leaves that has taken back and was told to leave before.
     private(set) var leavesAt = Instant.never
 
@@ -92,6 +95,14 @@ struct Giving: Equatable {
         switch phase {
         case .watching, .waiting, .given: true
         case .serving, .offered, .stopping, .leaving: false
+        }
+    }
+
+    /// Whether a peer is just taking over, which ends soon, one way or the other.
+    var isUnderWay: Bool {
+        switch phase {
+        case .offered, .stopping: true
+        case .serving, .watching, .waiting, .given, .leaving: false
         }
     }
 
@@ -157,7 +168,7 @@ struct Giving: Equatable {
     /// `leaving` is when a process goes that was told to.
     private mutating func takeBack(_ peer: Peer, _ failure: Failure, leaving: Instant) -> [Action] {
         phase = .serving
-        if signals > 0 { leavesAt = min(leavesAt, leaving) }
+        if isTold { leavesAt = min(leavesAt, leaving) }
         return [.drop(peer), .takeBack(failure)]
     }
 
@@ -187,22 +198,26 @@ struct Giving: Equatable {
         }
     }
 
-    /// What signals that came meanwhile ask for.
-    private var due: [Action] { signals == 0 ? [] : signals == 1 ? [.drain] : [.exit] }
+    private var isTold: Bool { signals > 0 || isWishedAway }
+
+    /// What those who told it meanwhile ask for.
+    private var due: [Action] { !isTold ? [] : signals < 2 ? [.drain] : [.exit] }
 
     /// Somebody wants the process to end. `isSignal` tells a signal, of which a second one ends it at once, from the admin
     /// listener's wish.
     mutating func toldToLeave(isSignal: Bool = true) -> [Action] {
-        if signals > 0 || phase == .leaving, !isSignal { return [] }
-        signals += 1
+        let wasTold = isTold
+        if isSignal { signals += 1 } else { isWishedAway = true }
+        if wasTold, !isSignal { return [] }
         switch phase {
-        case .serving where signals == 1:
+        case .serving where signals < 2:
             phase = .leaving
             return [.drain]
-        case .offered(let peer, _) where signals == 1:
+        case .offered(let peer, _) where signals < 2:
             phase = .leaving
             return [.drop(peer), .drain]
-        case .given where signals == 1: return [.drain]
+        case .given where signals < 2: return wasTold ? [] : [.drain]
+        case .leaving where signals < 2: return []
         case .stopping, .watching, .waiting: return []
         case .serving, .offered, .given, .leaving: return [.exit]
         }

@@ -10,6 +10,8 @@ import ProxyCore
 protocol HandoffOwner: AnyObject {
     /// What there is to give: places, and the descriptors that belong to them, which stay the owner's.
     var handoffPlaces: [(place: HandoffPlace, number: Int32)] { get }
+    /// Whether its listeners are just being changed.
+    var isReloading: Bool { get }
     /// Stops accepting. Whether every worker has.
     func stopAccepting() async -> Bool
     /// What was counted until now, for the successor.
@@ -45,6 +47,8 @@ final class HandoffServer {
     private var peers: [Giving.Peer: Asker] = [:]
     private var lastPeer = 0
     private let report: @ControlThread (Notice) -> Void
+    /// Open unless a handoff is under way of which nobody knows yet what becomes of it.
+    private let settling = Gate()
 
     /// Who is being heard.
     private struct Asker {
@@ -67,7 +71,11 @@ final class HandoffServer {
         self.owner = owner
         giving = Giving(confirm: Instant.Span(confirm))
         self.report = report
+        settling.open()
     }
+
+    /// Waits until no handoff is under way: it has come to something, or to nothing.
+    func settled() async { while giving.isUnderWay { await settling.passed() } }
 
     /// For how long this process can take back, from the next handoff on.
     func adopt(confirm: Duration) { giving.confirm = Instant.Span(confirm) }
@@ -198,7 +206,9 @@ final class HandoffServer {
             case .message(.ask(let oldest, let newest, let version, let process), _):
                 peers[peer]?.process = process
                 peers[peer]?.version = version
-                await carryOut(giving.asked(peer, oldest, newest, at: now))
+                // What would be given is about to be something else.
+                let isTooEarly = owner?.isReloading ?? false
+                await carryOut(isTooEarly ? [.refuse(peer, .busy)] : giving.asked(peer, oldest, newest, at: now))
                 // From here on `Giving` watches the time.
                 deadline = .never
             case .message(.received(let dropped), _):
@@ -227,6 +237,8 @@ final class HandoffServer {
                 if !reason.isPassing { owner?.turnedAway(reason.rawValue) }
                 await peers[peer]?.connection.send(
                     .refuse(reason: reason.rawValue, version: hdproxyVersion), until: Clock.now() + Self.answerTakes)
+                // Whoever asks again comes again; nobody stays who has nothing to wait for.
+                peers[peer]?.connection.close()
             case .offer(let peer, let version): await offer(peer, version)
             case .stopAccepting:
                 pause()
@@ -278,6 +290,7 @@ final class HandoffServer {
     }
 
     private func setAlarm() {
+        if giving.isUnderWay { settling.close() } else { settling.open() }
         let deadline = giving.deadline
         guard deadline != alarm?.at else { return }
         alarm?.task.cancel()

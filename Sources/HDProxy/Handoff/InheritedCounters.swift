@@ -21,8 +21,12 @@ struct InheritedCounters: Codable, Equatable, Sendable {
     /// How many there are.
     var count: Int { families.values.reduce(0) { $0 + $1.count } }
 
-    /// What may travel.
-    var bounded: InheritedCounters { count <= Self.samplesMax ? self : InheritedCounters() }
+    /// What may travel: in one message, however long the names are.
+    var bounded: InheritedCounters {
+        // A quotation mark becomes two bytes, and around each sample there is some JSON.
+        let bytes = families.values.joined().reduce(0) { $0 + 2 * $1.series.utf8.count + 64 }
+        return count <= Self.samplesMax && bytes < HandoffFrame.answerBytesMax ? self : InheritedCounters()
+    }
 
     /// Whether nothing is inherited.
     var isEmpty: Bool { families.isEmpty }

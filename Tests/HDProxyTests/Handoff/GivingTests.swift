@@ -13,6 +13,7 @@ struct GivingTests {
     /// The states, each reached by events as they come.
     enum State: String, CaseIterable {
         case serving, offered, stopping, watching, waiting, given, leaving, takenBack, toldAndTakenBack
+        case wished, wishedAndGiven
 
         /// A machine in this state; peer 1 is the one that it deals with.
         var machine: Giving {
@@ -42,6 +43,11 @@ struct GivingTests {
                 follow(3)
                 _ = giving.toldToLeave()
                 _ = giving.failed(1, .died, at: now)
+            case .wished: _ = giving.toldToLeave(isSignal: false)
+            case .wishedAndGiven:
+                follow(3)
+                _ = giving.toldToLeave(isSignal: false)
+                _ = giving.time(now + GivingTests.confirm)
             }
             return giving
         }
@@ -112,6 +118,15 @@ struct GivingTests {
             .asks: [.refuse(2, .leaving)], .received: [.drop(1)], .received2: [.drop(2)], .stopped: [],
             .passedOn: [.drop(1)], .passedOn2: [.drop(2)], .dies: [.drop(1)], .timeUp: [], .signal: [.exit], .wish: [],
         ],
+        // A wish is no signal, and the first signal behind it is no second one.
+        .wished: [
+            .asks: [.refuse(2, .leaving)], .received: [.drop(1)], .received2: [.drop(2)], .stopped: [],
+            .passedOn: [.drop(1)], .passedOn2: [.drop(2)], .dies: [.drop(1)], .timeUp: [], .signal: [], .wish: [],
+        ],
+        .wishedAndGiven: [
+            .asks: [.refuse(2, .handedOver)], .received: [.drop(1)], .received2: [.drop(2)], .stopped: [],
+            .passedOn: [.drop(1)], .passedOn2: [.drop(2)], .dies: [.drop(1)], .timeUp: [], .signal: [], .wish: [],
+        ],
         .toldAndTakenBack: [
             .asks: [.offer(2, version: 1)], .received: [.drop(1)], .received2: [.drop(2)], .stopped: [],
             .passedOn: [.drop(1)], .passedOn2: [.drop(2)], .dies: [.drop(1)], .timeUp: [.drain], .signal: [.exit],
@@ -145,6 +160,22 @@ struct GivingTests {
             #expect(giving.deadline == Self.start + Self.confirm)
             #expect(giving.time(giving.deadline) == [.closeCopies, .drop(1), .finish, expected])
             if signals == 1 { #expect(giving.toldToLeave() == [.exit]) }
+        }
+    }
+
+    @Test("a wish is no signal: the first one behind it ends nothing, the second one does", arguments: State.allCases)
+    func wishThenSignals(_ state: State) {
+        guard ![.leaving, .toldAndTakenBack].contains(state) else { return }
+        var giving = state.machine
+        _ = giving.toldToLeave(isSignal: false)
+        #expect(!giving.toldToLeave().contains(.exit))
+        let second = giving.toldToLeave()
+        switch giving.phase {
+        case .serving, .offered, .given, .leaving: #expect(second == [.exit])
+        case .stopping: #expect(second == [])
+        case .watching, .waiting:
+            #expect(second == [])
+            #expect(giving.time(giving.deadline).last == .exit)
         }
     }
 

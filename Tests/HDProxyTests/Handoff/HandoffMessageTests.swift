@@ -67,6 +67,15 @@ struct HandoffMessageTests {
         #expect(try reader.next() == .ask(oldest: 1, newest: 2, version: "9", process: 5))
     }
 
+    @Test("counters that do not fit one message stay behind, and never the handoff", arguments: [1, 100, 1000])
+    func countersFit(_ length: Int) {
+        let name = "f_total{a=\"" + String(repeating: "\"", count: length) + "\"}"
+        let samples = [InheritedCounters.Sample](repeating: .init(series: name, value: .max), count: 50_000)
+        let counters = InheritedCounters(families: ["f_total": samples]).bounded
+        let frame = HandoffFrame.write(.stopped(counters: counters, sessionTicketKeys: ""))
+        #expect(frame.count <= HandoffFrame.answerBytesMax && counters.isEmpty == (length > 100))
+    }
+
     @Test("each socket has a worker and each worker a socket, whatever the numbers")
     func shares() {
         for sockets in 1...9 {
