@@ -185,6 +185,15 @@ extension Connections {
             telemetry.services[place].activeConnections +=
                 Int(directory.endpoints[e].connections) - idle - connecting
         }
+        // Those that are kept to see their end do nothing either.
+        for id in observed where upstreams.contains(id) {
+            let slot = directory.endpoints[upstreams[id.index].endpoint].totals
+            guard totals.endpoints.contains(slot), let place = places[totals.endpoints[slot.index].key.service] else {
+                continue
+            }
+            telemetry.services[place].activeConnections -= 1
+            telemetry.services[place].idleConnections += 1
+        }
     }
 
     private func tellRefusals(_ telemetry: inout WorkerTelemetry) {

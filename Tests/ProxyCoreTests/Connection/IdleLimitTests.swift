@@ -63,6 +63,8 @@ import Testing
             rig.pass(4_010)
             #expect(rig.connections.idleUpstreamCount == 0, "it is too old to be used")
             #expect(rig.connections.upstreams.count == 1 && peer.read() == "", "and still there")
+            let told = rig.connections.telemetry().services[0]
+            #expect(told.activeConnections == 0 && told.idleConnections == 1, "nobody uses it")
             rig.pass(16_000)
         }
         // The server has closed it now, after some 20 s.
