@@ -4,14 +4,30 @@ import ProxyCore
 
 /// Reads `listeners`.
 enum ListenersReader {
-    /// The valid ones of the list `item`, and on what terms they speak TLS.
-    static func read(_ item: Item) -> (listeners: [ListenerSpec], tls: [TLSSettings]) {
-        guard let items = item.list("a list of listeners") else { return ([], []) }
+    /// What is read of them.
+    struct Reading {
+        /// The valid ones.
+        var listeners: [ListenerSpec] = []
+        /// On what terms they speak TLS.
+        var tls: [TLSSettings] = []
+        /// Names of those whose connections begin with a PROXY header.
+        var proxyHeader: Set<String> = []
+    }
+
+    /// The valid ones of the list `item`; `isTrusting` tells whether anybody is trusted to write a PROXY header.
+    static func read(_ item: Item, isTrusting: Bool) -> Reading {
+        var reading = Reading()
+        guard let items = item.list("a list of listeners") else { return reading }
         if items.isEmpty { item.report("there is no listener", "at least one, as in { address: \"[::]:80\" }") }
         var listeners: [(spec: ListenerSpec, path: String)] = []
-        var tls: [TLSSettings] = []
         for item in items {
-            guard let section = item.section(["name", "address", "tls"]), let spec = read(section) else { continue }
+            guard let section = item.section(["name", "address", "proxyProtocol", "tls"]) else { continue }
+            let needsProxyHeader = section["proxyProtocol"]?.choice(["off", "required"]) == "required"
+            if needsProxyHeader, !isTrusting {
+                section["proxyProtocol"]?.report("nobody is trusted to write its header", "trustedProxies that are")
+            }
+            guard let spec = read(section) else { continue }
+            if needsProxyHeader { reading.proxyHeader.insert(spec.name) }
             for other in listeners {
                 if other.spec.name == spec.name {
                     section["name"]?.report(
@@ -22,9 +38,12 @@ enum ListenersReader {
                 }
             }
             listeners.append((spec, item.path))
-            if let item = section["tls"], let terms = TLSReader.read(item, listener: spec.name) { tls.append(terms) }
+            if let item = section["tls"], let terms = TLSReader.read(item, listener: spec.name) {
+                reading.tls.append(terms)
+            }
         }
-        return (listeners.map(\.spec), tls)
+        reading.listeners = listeners.map(\.spec)
+        return reading
     }
 
     private static func read(_ section: Section) -> ListenerSpec? {

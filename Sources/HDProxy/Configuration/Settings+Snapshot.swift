@@ -40,6 +40,8 @@ extension Settings {
             generation: generation, listeners: listeners, services: services,
             routes: routes.map { $0.route(serviceIndex: index) }, limits: limits, drain: drain, accessLog: log.access)
         snapshot.trustedProxies = trustedProxies.flatMap(\.ranges)
+        snapshot.lockdown = originLockdown?.allow.flatMap(\.ranges)
+        snapshot.proxyHeaderListeners = proxyHeaderListeners
         return snapshot
     }
 }

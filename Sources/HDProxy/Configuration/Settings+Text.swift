@@ -16,14 +16,17 @@ extension Settings {
                 .list(
                     listeners.map { listener in
                         let tls = tls.first { $0.listener == listener.name }
+                        let proxyProtocol = proxyHeaderListeners.contains(listener.name) ? "required" : "off"
                         return .members(
-                            [("name", .string(listener.name)), ("address", .string(listener.address.description))]
-                                + (tls.map { [("tls", $0.tree)] } ?? []))
+                            [
+                                ("name", .string(listener.name)), ("address", .string(listener.address.description)),
+                                ("proxyProtocol", .string(proxyProtocol)),
+                            ] + (tls.map { [("tls", $0.tree)] } ?? []))
                     })
             ),
             ("admin", admin.tree),
             ("trustedProxies", .list(trustedProxies.map { .string($0.text) })),
-            ("originLockdown", .bool(false)),
+            ("originLockdown", originLockdown?.tree ?? .bool(false)),
             ("discovery", discovery.tree),
             ("services", .members(services.map { ($0.name, $0.tree) })),
             ("routes", .list(routes.map(\.tree))),
@@ -44,6 +47,7 @@ extension Settings {
                     ("headers", .whole(limits.headers)),
                     ("requestTarget", .size(limits.requestTargetBytes)),
                     ("connections", .whole(limits.connections)),
+                    ("connectionsPerClient", .whole(limits.connectionsPerClient)),
                     ("bodyBytes", limits.bodyBytes == 0 ? .whole(0) : .size(Int(clamping: limits.bodyBytes))),
                 ])
             ),
@@ -92,6 +96,12 @@ extension TLSSettings.Clients {
     fileprivate var members: [(String, JSON5Value)] {
         [("clientAuth", .string(authentication.rawValue))]
             + (authorities.map { [("clientCA", .string($0))] } ?? [])
+    }
+}
+
+extension OriginLockdown {
+    fileprivate var tree: JSON5Value {
+        allow.isEmpty ? .bool(true) : .members([("allow", .list(allow.map { .string($0.text) }))])
     }
 }
 

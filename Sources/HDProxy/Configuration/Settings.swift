@@ -23,6 +23,10 @@ struct Settings: Equatable, Sendable {
     var routes: [RouteSettings] = []
     /// Whose word about the client is believed.
     var trustedProxies: [TrustedProxy] = []
+    /// Whether anybody else may connect, and who; nil: everybody may.
+    var originLockdown: OriginLockdown?
+    /// Names of the listeners whose connections begin with a PROXY header: `proxyProtocol: "required"`.
+    var proxyHeaderListeners: Set<String> = []
     /// `timeouts` and `limits`.
     var limits = Limits()
     /// How we leave.

@@ -34,10 +34,16 @@ struct SettingsReader {
         ]
         guard let top = item.section(known) else { return }
         settings.workers = top["workers"]?.integer(in: 0...256) ?? settings.workers
-        if let listeners = top.required("listeners", "at least one listener, as in { address: \"[::]:80\" }") {
-            (settings.listeners, settings.tls) = ListenersReader.read(listeners)
-        }
         if let proxies = top["trustedProxies"] { settings.trustedProxies = TrustedProxiesReader.read(proxies) }
+        if let listeners = top.required("listeners", "at least one listener, as in { address: \"[::]:80\" }") {
+            let reading = ListenersReader.read(listeners, isTrusting: !settings.trustedProxies.isEmpty)
+            settings.listeners = reading.listeners
+            settings.tls = reading.tls
+            settings.proxyHeaderListeners = reading.proxyHeader
+        }
+        if let lockdown = top["originLockdown"] {
+            settings.originLockdown = OriginLockdownReader.read(lockdown, trusted: settings.trustedProxies)
+        }
         var serviceNames: Set<String> = []
         if let services = top.required("services", "an object, empty where every route is a redirect") {
             (settings.services, serviceNames) = ServicesReader.read(services)
@@ -68,7 +74,6 @@ struct SettingsReader {
     }
 
     private func refuseLater(_ top: Section) {
-        top.refuseLater("originLockdown", .value, unless: { $0 == .bool(false) }, or: "false")
         top.refuseLater("tracing", .tracing)
     }
 
@@ -84,13 +89,16 @@ struct SettingsReader {
     }
 
     private mutating func readLimits(_ item: Item) {
-        guard let limits = item.section(["headerBytes", "headers", "requestTarget", "connections", "bodyBytes"])
-        else { return }
+        let known = ["headerBytes", "headers", "requestTarget", "connections", "connectionsPerClient", "bodyBytes"]
+        guard let limits = item.section(known) else { return }
         let head = 1024...(1 << 20)
         if let bytes = limits["headerBytes"]?.size(in: head) { settings.limits.headerBytes = bytes }
         if let count = limits["headers"]?.integer(in: 1...1000) { settings.limits.headers = count }
         if let bytes = limits["requestTarget"]?.size(in: head) { settings.limits.requestTargetBytes = bytes }
         if let count = limits["connections"]?.integer(in: 0...10_000_000) { settings.limits.connections = count }
+        if let count = limits["connectionsPerClient"]?.integer(in: 0...1_000_000) {
+            settings.limits.connectionsPerClient = count
+        }
         let body = limits["bodyBytes"]?.size(in: 1...(1 << 40), allowsZero: true)
         if let body { settings.limits.bodyBytes = UInt64(body) }
     }

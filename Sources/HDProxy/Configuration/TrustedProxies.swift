@@ -1,4 +1,4 @@
-// `trustedProxies`: whose word about the client is believed.
+// `trustedProxies`: whose word about the client is believed. `originLockdown`: whether anybody else may connect.
 
 import ProxyCore
 
@@ -31,7 +31,7 @@ enum TrustedProxiesReader {
     private static let allowed =
         "\"cloudflare\", an address, or a range as in \"10.42.0.0/16\" or \"2001:db8::/32\""
 
-    /// The valid ones of the list `item`.
+    /// The valid entries of the list `item`.
     static func read(_ item: Item) -> [TrustedProxy] {
         guard let items = item.list("a list of \"cloudflare\", addresses and ranges") else { return [] }
         return items.compactMap(entry)
@@ -53,5 +53,33 @@ enum TrustedProxiesReader {
             }
             return nil
         }
+    }
+}
+
+/// `originLockdown`: whether only trusted proxies may connect.
+struct OriginLockdown: Hashable, Sendable {
+    /// Who may, too, though nobody believes them anything.
+    var allow: [TrustedProxy] = []
+}
+
+/// Reads `originLockdown`.
+enum OriginLockdownReader {
+    /// `true`, or an object that says who else may connect; nil: everybody may.
+    static func read(_ item: Item, trusted: [TrustedProxy]) -> OriginLockdown? {
+        var lockdown = OriginLockdown()
+        switch item.node.value {
+        case .bool(false): return nil
+        case .bool(true): break
+        case .object:
+            guard let section = item.section(["allow"]) else { return nil }
+            lockdown.allow = section["allow"].map(TrustedProxiesReader.read) ?? []
+        case .null, .number, .string, .array:
+            item.report("\(item.node.value.kind) stands here", "true, false, or { allow: [\"10.42.0.0/16\"] }")
+            return nil
+        }
+        if trusted.isEmpty, lockdown.allow.isEmpty {
+            item.report("nobody could connect", "trustedProxies that may, or allow in here")
+        }
+        return lockdown
     }
 }

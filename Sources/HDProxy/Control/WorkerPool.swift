@@ -14,6 +14,7 @@ final class WorkerPool: Sendable {
     private let held = Mutex<Set<String>>([])
     private let cap = ConnectionCap()
     private let loads = SharedLoads()
+    private let counts = ClientCounts()
     /// Wakes the control loop when a worker has left.
     let left: WakeHandle
     /// What the workers have seen of endpoints that are ill.
@@ -41,7 +42,7 @@ final class WorkerPool: Sendable {
         var report = WorkerReport()
         do throws(SystemError) {
             var worker = try Worker(
-                snapshot, sockets: [], mailbox: mailbox, cap: cap, outbox: outbox, loads: loads,
+                snapshot, sockets: [], mailbox: mailbox, cap: cap, outbox: outbox, loads: loads, counts: counts,
                 log: AccessLog { log.write($0) })
             report = worker.run()
         } catch {

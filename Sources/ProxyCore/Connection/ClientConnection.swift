@@ -113,6 +113,10 @@ struct ClientConnection: ~Copyable {
     var headIsUnsent = false
     /// Whether `Connection: close` went out with the response.
     var toldClose = false
+    /// Whether the peer has yet to say for whom it speaks.
+    var awaitsProxyHeader = false
+    /// Whether it is counted among its client's.
+    var isCounted = false
     /// Whether it is a tunnel that was told to end.
     var isDismissed = false
 

@@ -138,6 +138,7 @@ extension Connections {
         clientTimers.disarm(c)
         buffers.reclaim(&clients[c].input)
         buffers.reclaim(&clients[c].record)
+        if clients[c].isCounted { counts.leave(clients[c].peer.ip) }
         let listener = clients[c].listener
         if totals.listeners.contains(listener) { totals.listeners[listener.index].open &-= 1 }
         clients.remove(c)
@@ -200,6 +201,7 @@ extension Connections {
     /// A client's deadline is over.
     mutating func clientIsDue(_ c: Int32) {
         switch clients[c].phase {
+        case .idle where clients[c].awaitsProxyHeader: turnAway(c, .proxyTimeout)
         // Nothing was asked, so nothing is answered.
         case .idle, .lingering: closeClient(c)
         case .handshake: handshakeEnds(c, .timeout)

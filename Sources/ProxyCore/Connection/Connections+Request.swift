@@ -3,6 +3,7 @@
 extension Connections {
     /// Reads from a client that has no exchange under way.
     mutating func readRequest(_ c: Int32) {
+        if clients[c].awaitsProxyHeader, !readProxyHeader(c) { return }
         // Bytes of the next request may have come with the last one.
         if !clients[c].input.isEmpty, clients[c].scanned == 0, parseHead(c) { return }
         while clients[c].isReadable {

@@ -208,6 +208,10 @@ extension Connections {
             let count = totals.rejections(rejection)
             if count > 0 { telemetry.refusals.append((rejection.reason, count)) }
         }
+        for refusal in ConnectionRefusal.allCases {
+            let count = totals.connectionRefusals(refusal)
+            if count > 0 { telemetry.refusals.append((refusal.reason, count)) }
+        }
         for kind in Outcome.Kind.allCases where kind.isRefusal && kind != .rejected {
             let count = totals.refusals(kind)
             if count > 0 { telemetry.refusals.append((kind.word, count)) }

@@ -1,6 +1,7 @@
 // Who is on each end? All connections of one worker, client and upstream, and what they share: buffers, timers,
 // tables. Events come in here; `Exchange` says what should happen, and the extensions beside this file do it:
 //
+//     Connections+Admission     who is let in
 //     Connections+Request       a head is read, routed, rewritten
 //     Connections+Upstream      an endpoint is chosen, connected, given back
 //     Connections+Queue         a request waits for an endpoint with room
@@ -47,6 +48,13 @@ public struct Connections: ~Copyable {
     var derivedClient = DerivedClient(peer: IPAddress(high: 0, low: 0), isTLS: false)
     /// Whose word about the client is believed.
     var trustedProxies = AddressSet([])
+    /// Whether only ``admitted`` peers may connect.
+    var isLockedDown = false
+    var admitted = AddressSet([])
+    /// Listeners whose connections begin with a PROXY header.
+    private(set) var proxyHeaderListeners: Set<String> = []
+    /// Connections of each client, in all workers.
+    let counts: ClientCounts
 
     var limits: Limits
     var headLimits: HeadLimits
@@ -99,7 +107,7 @@ public struct Connections: ~Copyable {
     /// Connections of a worker that serves `snapshot`.
     public init(
         _ snapshot: Snapshot, now: Instant, seed: UInt64, connectionsMax: Int, outbox: Outbox? = nil,
-        loads: SharedLoads = SharedLoads(), log: consuming AccessLog
+        loads: SharedLoads = SharedLoads(), counts: ClientCounts = ClientCounts(), log: consuming AccessLog
     ) throws(SystemError) {
         poller = try Poller()
         clients = Slab(capacity: connectionsMax, vacant: ClientConnection.vacant)
@@ -121,6 +129,7 @@ public struct Connections: ~Copyable {
         date = HTTPDate(unixSeconds: Clock.wallSecondsCoarse())
         self.now = now
         self.outbox = outbox
+        self.counts = counts
         self.log = log
         unrouted = totals.use(RouteKey(route: "", service: ""))
         routes = CompiledRoutes(Snapshot(), services: [], totals: &totals)
@@ -149,6 +158,9 @@ public struct Connections: ~Copyable {
         let countedRoutes = routes.counted
         routes = CompiledRoutes(snapshot, services: services, totals: &totals)
         trustedProxies = AddressSet(snapshot.trustedProxies)
+        isLockedDown = snapshot.lockdown != nil
+        admitted = AddressSet(snapshot.trustedProxies + (snapshot.lockdown ?? []))
+        proxyHeaderListeners = snapshot.proxyHeaderListeners
         for key in countedRoutes { totals.release(key, at: now) }
         totals.forget(at: now)
         if snapshot.limits != limits {
@@ -214,10 +226,12 @@ public struct Connections: ~Copyable {
 
     // MARK: Events
 
-    /// A connection was accepted. `site` has the terms of the listener that speaks TLS; -1: it does not.
+    /// A connection was accepted, and its peer may speak. It begins with a PROXY header where that is needed; `site` has the
+    /// terms of the listener that speaks TLS; -1: it does not.
     @inline(__always)
     public mutating func accepted(
-        _ socket: consuming Socket, from peer: NetworkAddress, listener: SlotID, site: Int32 = -1
+        _ socket: consuming Socket, from peer: NetworkAddress, listener: SlotID, site: Int32 = -1,
+        needsProxyHeader: Bool = false
     ) {
         guard let id = clients.insert(ClientConnection(socket: socket, peer: peer, listener: listener)) else {
             return noteShed()
@@ -234,6 +248,11 @@ public struct Connections: ~Copyable {
             totals.listeners[listener.index].open &+= 1
         }
         enterIdle(c, isNewcomer: true)
+        if needsProxyHeader { return awaitProxyHeader(c, site) }
+        if limits.connectionsPerClient > 0, !enterCount(c) {
+            clients[c].socket.resetOnClose()
+            return closeClient(c)
+        }
         if site >= 0 { return beginTLS(c, site) }
         clients[c].waiting = .firstByte
         clientTimers.arm(c, at: now + times.requestHeader)

@@ -13,6 +13,9 @@ public struct Limits: Sendable, Hashable {
     public var bodyBytes: UInt64 = 0
     /// Client connections of the whole process; 0: as many as there are descriptors for.
     public var connections = 0
+    /// Client connections of one address, or of one IPv6 network of 64 bits, that is no trusted proxy; 0: unlimited. One
+    /// more is closed at once.
+    public var connectionsPerClient = 0
 
     /// From the connection's start to the end of TLS's handshake. Past it: a silent close.
     public var handshake: Duration = .seconds(10)

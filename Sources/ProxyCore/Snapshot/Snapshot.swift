@@ -15,6 +15,10 @@ public struct Snapshot: Sendable, Equatable {
     public var limits: Limits
     /// Whose word about the client is believed.
     public var trustedProxies: [AddressRange] = []
+    /// Who else may connect where only ``trustedProxies`` may; nil: everybody may.
+    public var lockdown: [AddressRange]?
+    /// Names of the listeners whose connections begin with a PROXY header.
+    public var proxyHeaderListeners: Set<String> = []
     /// How we leave.
     public var drain: DrainSpec
     /// Whether each request gets a line in the access log.

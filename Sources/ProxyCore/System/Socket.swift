@@ -163,11 +163,21 @@ public struct Socket: ~Copyable, Sendable {
     /// Reads into the writable part of `buffer`, at most `limit` bytes.
     @inline(__always)
     public borrowing func receive(into buffer: inout ByteBuffer, limit: Int = .max) -> Transfer {
+        receive(into: &buffer, limit: limit, flags: 0)
+    }
+
+    /// As ``receive(into:limit:)``, but what is read stays there to be read again.
+    borrowing func peek(into buffer: inout ByteBuffer, limit: Int) -> Transfer {
+        receive(into: &buffer, limit: limit, flags: Int32(MSG_PEEK))
+    }
+
+    @inline(__always)
+    private borrowing func receive(into buffer: inout ByteBuffer, limit: Int, flags: Int32) -> Transfer {
         let number = number
         var failure: Int32 = 0
         // Safety: the kernel writes at most as many bytes as there is room for.
         let n = unsafe buffer.withUnsafeWritable(limit: limit) { memory in
-            let n = unsafe recv(number, memory.baseAddress, memory.count, 0)
+            let n = unsafe recv(number, memory.baseAddress, memory.count, flags)
             if n < 0 { failure = errno }
             return n
         }

@@ -112,6 +112,7 @@ struct Totals: ~Copyable {
     private var rejections = Table<UInt64>(capacity: 0)
     /// How handshakes ended, by outcome and version.
     private var handshakes = Table<UInt64>(capacity: 0)
+    private var connectionRefusals = Table<UInt64>(capacity: 0)
 
     private(set) var routeNames = Retention<RouteKey>()
     private(set) var serviceNames = Retention<String>()
@@ -123,6 +124,7 @@ struct Totals: ~Copyable {
         refusals = Self.zeros(Outcome.Kind.allCases.count)
         rejections = Self.zeros(Rejection.allCases.count)
         handshakes = Self.zeros(HandshakeOutcome.allCases.count * TLSVersion.allCases.count)
+        connectionRefusals = Self.zeros(ConnectionRefusal.allCases.count)
     }
 
     private static func zeros(_ count: Int) -> Table<UInt64> {
@@ -190,6 +192,13 @@ struct Totals: ~Copyable {
         if case .rejected(let rejection) = outcome { rejections[Int(rejection.rawValue)] &+= 1 }
     }
 
+    /// Counts a connection that we refused.
+    mutating func refused(_ refusal: ConnectionRefusal) { connectionRefusals[Int(refusal.rawValue)] &+= 1 }
+
+    /// How many connections were refused for this reason.
+    borrowing func connectionRefusals(_ refusal: ConnectionRefusal) -> UInt64 {
+        connectionRefusals[Int(refusal.rawValue)]
+    }
     /// How many requests and connections ended so because we refused them.
     borrowing func refusals(_ kind: Outcome.Kind) -> UInt64 { refusals[Int(kind.rawValue)] }
     /// Counts a handshake that is over.

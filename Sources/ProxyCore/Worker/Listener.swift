@@ -13,6 +13,8 @@ struct Listener: ~Copyable {
     /// How many connections the next turn may take: more while many wait, one while few do, so that a quiet listener
     /// costs no call in vain and a busy one no turn for each.
     var appetite = 1
+    /// Whether its connections begin with a PROXY header.
+    var needsProxyHeader = false
 
     init(_ listening: ListeningSocket, totals: SlotID) {
         spec = listening.spec
@@ -65,10 +67,11 @@ extension Worker {
         _ = connections.poller.addListener(listeners[id.index].socket.number, Token(.listener, id))
     }
 
-    /// Looks up on what terms a listener speaks TLS, if it does.
+    /// Looks up on what terms a listener speaks TLS, if it does, and whether its connections begin with a PROXY header.
     mutating func findTerms(_ index: Int32) {
         let spec = listeners[index].spec
         listeners[index].site = spec.isSecure ? connections.site(of: spec.name) ?? -1 : -1
+        listeners[index].needsProxyHeader = connections.proxyHeaderListeners.contains(spec.name)
     }
 
     /// Accepts those who wait, up to a turn's share.
@@ -100,6 +103,8 @@ extension Worker {
     /// Lets a connection in, unless the process has as many as it may.
     @inline(__always)
     private mutating func admit(_ socket: consuming Socket, _ peer: NetworkAddress, _ listener: Int32) {
+        let needsProxyHeader = listeners[listener].needsProxyHeader
+        guard connections.admits(peer, needsProxyHeader: needsProxyHeader) else { return socket.resetOnClose() }
         let most = connections.connectionsMax
         if most > 0, cap.count + connections.openSinceReport >= most, !connections.makeRoomForClient() {
             socket.resetOnClose()
@@ -108,7 +113,8 @@ extension Worker {
         let site = listeners[listener].site
         // Never without TLS where it is configured.
         if site < 0, listeners[listener].spec.isSecure { return connections.noteShed() }
-        connections.accepted(socket, from: peer, listener: listeners[listener].totals, site: site)
+        connections.accepted(
+            socket, from: peer, listener: listeners[listener].totals, site: site, needsProxyHeader: needsProxyHeader)
     }
 
     private mutating func pauseListener(_ index: Int32) {

@@ -18,13 +18,14 @@ public struct Worker: ~Copyable {
     /// access log go to `log`, what it sees of ill endpoints to `outbox`.
     public init(
         _ snapshot: Snapshot, sockets: [ListeningSocket], mailbox: Mailbox, cap: ConnectionCap,
-        outbox: Outbox? = nil, loads: SharedLoads = SharedLoads(), log: consuming AccessLog
+        outbox: Outbox? = nil, loads: SharedLoads = SharedLoads(), counts: ClientCounts = ClientCounts(),
+        log: consuming AccessLog
     ) throws(SystemError) {
         self.mailbox = mailbox
         self.cap = cap
         connections = try Connections(
             snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: min(1 << 20, descriptorLimit()),
-            outbox: outbox, loads: loads, log: log)
+            outbox: outbox, loads: loads, counts: counts, log: log)
         _ = connections.poller.addLevel(mailbox.wake.number, Token(.wake, .none))
         for socket in sockets { open(socket) }
     }
@@ -83,6 +84,7 @@ public struct Worker: ~Copyable {
             switch mail {
             case .adopt(let snapshot, let added, let removed):
                 connections.adopt(snapshot)
+                for index in 0..<listeners.slotCount where listeners.isUsed(index) { findTerms(index) }
                 for listening in added {
                     // Who has stopped accepting does not begin again.
                     if let drain, !drain.isAccepting {

@@ -155,7 +155,6 @@ private func listeners(_ listeners: String) -> String {
 
     @Test func whatComesLaterIsRefusedUnlessItAsksForNothing() {
         let later = [
-            (top("originLockdown: true"), "f:1:19: originLockdown", ", or write false"),
             (top("tracing: {}"), "f:1:12: tracing", ""),
             (top("log: { format: \"text\" }"), "f:1:18: log.format", ", or write \"json\""),
             (
@@ -168,7 +167,7 @@ private func listeners(_ listeners: String) -> String {
         }
         let inert = [
             top(
-                "originLockdown: false, discovery: {}"),
+                "discovery: {}"),
             top("log: { format: \"json\" }"),
             routes("{ host: \"*\", service: \"api\", middlewares: [] }"),
         ]
@@ -227,7 +226,10 @@ private func listeners(_ listeners: String) -> String {
     @Test func problemsOfListenersAndServicesAreSpelledOut() {
         let cases: [(text: String, lines: [String])] = [
             (listeners(""), ["f:1:14: listeners: there is no listener; at least one, as in { address: \"[::]:80\" }"]),
-            (listeners("1"), ["f:1:16: listeners[0]: a number stands here; an object with name, address, tls"]),
+            (
+                listeners("1"),
+                ["f:1:16: listeners[0]: a number stands here; an object with name, address, proxyProtocol, tls"]
+            ),
             (listeners("{}"), ["f:1:16: listeners[0].address: it is missing; \(Self.listen)"]),
             (
                 listeners("{ address: \":80\" }"),

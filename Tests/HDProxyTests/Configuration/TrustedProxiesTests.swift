@@ -69,6 +69,61 @@ import Testing
         for (list, expected) in cases { #expect(problems("trustedProxies: \(list)") == expected, "\(list)") }
     }
 
+    @Test func lockdownLetsNobodyElseIn() throws {
+        let trusted = "trustedProxies: [\"10.42.0.0/16\"]"
+        let cases: [(keys: String, lockdown: [String]?)] = [
+            (trusted, nil), ("\(trusted), originLockdown: false", nil), ("\(trusted), originLockdown: true", []),
+            ("\(trusted), originLockdown: { allow: [\"127.0.0.0/8\", \"::1\"] }", ["127.0.0.0/8", "::1/128"]),
+            ("originLockdown: { allow: [\"cloudflare\"] }", CloudflareRanges.texts),
+            ("\(trusted), originLockdown: {}", []),
+        ]
+        for (keys, lockdown) in cases {
+            let settings = try read(keys).get()
+            #expect(settings.snapshot(generation: 1).lockdown?.map(\.description) == lockdown, "\(keys)")
+            #expect(try SettingsReader.read(Array(settings.text.utf8), file: "f").get() == settings, "\(keys)")
+        }
+        let nobody = "originLockdown: nobody could connect; trustedProxies that may, or allow in here"
+        #expect(problems("originLockdown: true") == [nobody])
+        #expect(problems("originLockdown: { allow: [] }, trustedProxies: []") == [nobody])
+        #expect(
+            problems("originLockdown: \"yes\"") == [
+                "originLockdown: a string stands here; true, false, or { allow: [\"10.42.0.0/16\"] }"
+            ])
+        #expect(
+            problems("\(trusted), originLockdown: { alow: [] }") == [
+                "originLockdown.alow: unknown key, did you mean `allow`?; known here: allow"
+            ])
+    }
+
+    @Test func aListenerMayAskForPROXYHeaders() throws {
+        func text(_ keys: String, trusted: String = "[\"127.0.0.1\"]") -> String {
+            "{ listeners: [ { name: \"a\", address: \"[::]:80\", \(keys) }, { address: \"[::]:81\" } ], "
+                + "trustedProxies: \(trusted), services: {}, routes: [] }"
+        }
+        func read(_ text: String) -> Result<Settings, ConfigurationProblems> {
+            SettingsReader.read(Array(text.utf8), file: "f")
+        }
+        for (keys, names) in [("proxyProtocol: \"required\"", ["a"]), ("proxyProtocol: \"off\"", []), ("", [])]
+            as [(String, Set<String>)]
+        {
+            let settings = try read(text(keys)).get()
+            #expect(settings.snapshot(generation: 1).proxyHeaderListeners == names)
+            #expect(try read(settings.text).get() == settings)
+        }
+        func problems(_ text: String) -> [String] {
+            guard case .failure(let found) = read(text) else { return [] }
+            return found.problems.map { "\($0.path): \($0.wrong); \($0.allowed)" }
+        }
+        #expect(
+            problems(text("proxyProtocol: \"v2\"")) == [
+                "listeners[0].proxyProtocol: \"v2\" is unknown; \"off\" or \"required\""
+            ])
+        #expect(
+            problems(text("proxyProtocol: \"required\"", trusted: "[]")) == [
+                "listeners[0].proxyProtocol: nobody is trusted to write its header; trustedProxies that are"
+            ])
+    }
+
     @Test func aRedirectToHTTPSStandsBesideAService() throws {
         let trusted = "trustedProxies: [\"cloudflare\"]"
         for (redirect, status) in [

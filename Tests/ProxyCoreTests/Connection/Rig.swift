@@ -25,6 +25,9 @@ final class Peer {
         #expect(socket.send(&bytes) == .bytes(text.utf8.count))
     }
 
+    /// Sends no more.
+    func end() { socket.shutdownSending() }
+
     /// Takes what has come. Whether that is not the end.
     func read(into bytes: inout ByteBuffer) -> Bool {
         switch socket.receive(into: &bytes) {
@@ -111,12 +114,12 @@ struct Rig: ~Copyable {
             routes: [Route(host: .any, action: .forward([WeightedService(service: 0)]))])
     }
 
-    mutating func client() throws -> Peer {
+    mutating func client(needsProxyHeader: Bool = false) throws -> Peer {
         let peer = try connected(to: front.address)
         guard case .connection(let socket, let address) = front.socket.accept() else {
             throw SystemError("accept", code: 0, doing: "a test")
         }
-        connections.accepted(socket, from: address, listener: .none)
+        connections.accepted(socket, from: address, listener: .none, needsProxyHeader: needsProxyHeader)
         return peer
     }
 
