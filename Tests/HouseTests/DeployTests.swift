@@ -306,6 +306,17 @@ private let files: [DeployFact] = [
             $0.pod["volumes.\(index).projected.sources.1.secret.optional"] = nil
         }),
     DeployFact(
+        "so may the authority of clients' certificates, where the README's listener looks for it",
+        {
+            let map = mounted($0, at: "/etc/hdproxy")?["projected.sources.2.configMap"]
+            return map?["optional"] == true && map?["name"] == "hdproxy-client-ca"
+                && map?["items"] == [["key": "ca.pem", "path": "aop.pem"]]
+        },
+        spoilt: {
+            let index = $0.pod["volumes"]?.items.firstIndex { $0["projected"] != nil } ?? 0
+            $0.pod["volumes.\(index).projected.sources.2.configMap.optional"] = nil
+        }),
+    DeployFact(
         "the key of the certificate can be read by its group, and its group is ours",
         {
             // 0440, as JSON has it.
