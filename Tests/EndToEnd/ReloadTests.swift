@@ -156,6 +156,33 @@ struct ReloadTests {
         }
     }
 
+    @Test("a listener with another name or other terms at the same address keeps its sockets, and who waits in them")
+    func sameAddress() async throws {
+        try await onThread {
+            let port = try freePort()
+            let upstream = try LoopbackListener()
+            let old = Self.text(port, upstream, status: 301)
+            let proxy = try ProxyProcess(configuration: old, awaiting: [port])
+            let before = try Self.listening(on: port)
+            #expect(!before.isEmpty)
+            try Self.text(port, upstream, status: 308).replacing("name: \"", with: "name: \"other-")
+                .write(to: proxy.configurationFile, atomically: false, encoding: .utf8)
+            proxy.signal(SIGHUP)
+            #expect(Self.awaitStatus(308, of: "r.test", on: port))
+            #expect(try Self.listening(on: port) == before)
+        }
+    }
+
+    /// The kernel's numbers of the sockets that listen on `port`.
+    private static func listening(on port: UInt16) throws -> Set<String> {
+        let table = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)
+        let digits = String(port, radix: 16, uppercase: true)
+        let local = ":" + String(repeating: "0", count: 4 - digits.count) + digits
+        // Local address, state (0A listens) and, as the tenth word, the socket's number: proc_net_tcp(5).
+        let lines = table.split(separator: "\n").map { $0.split(separator: " ") }
+        return Set(lines.filter { $0.count > 9 && $0[1].hasSuffix(local) && $0[3] == "0A" }.map { String($0[9]) })
+    }
+
     @Test("an address that is taken already refuses the whole change")
     func takenAddress() async throws {
         try await onThread {

@@ -23,10 +23,18 @@ struct ListeningStock: Sendable {
     init() {}
 
     /// Sockets for `specs`, one for each of `workers`, bound and not listening yet: until they do, whoever connects goes
-    /// to another process that listens on the same port.
-    static func bind(_ specs: [ListenerSpec], workers: Int) throws(SystemError) -> ListeningStock {
+    /// to another process that listens on the same port. Where one of `former` has the address, its sockets go on under
+    /// the new terms, with whoever waits in them: the end of a socket resets those whose handshake is under way.
+    static func bind(
+        _ specs: [ListenerSpec], workers: Int, insteadOf former: [Entry] = []
+    ) throws(SystemError) -> ListeningStock {
         var stock = ListeningStock()
         for spec in specs {
+            if var entry = former.first(where: { $0.spec.address == spec.address }) {
+                entry.spec = spec
+                stock.entries.append(entry)
+                continue
+            }
             // Port 0: the system chooses once, and the others follow.
             var entry = Entry(spec: spec, address: spec.address, sockets: [])
             for worker in 0..<workers {

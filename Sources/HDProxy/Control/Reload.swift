@@ -68,7 +68,8 @@ extension ControlLoop {
             return refuse([error.description])
         }
         do throws(SystemError) {
-            opened = try ListeningStock.bind(added, workers: workers.count)
+            let former = stock.entries.filter { removed.contains($0.spec) }
+            opened = try ListeningStock.bind(added, workers: workers.count, insteadOf: former)
             if wasListening { try opened.listen() }
             copies = wasListening ? try opened.copies(for: workers.count) : []
         } catch {
