@@ -5,10 +5,11 @@
 //        ▲               │ lost, time         │ lost, time        │ lost          ▲
 //        └───────────────┴────── takes back ──┴───────────────────┤               │ time
 //                                                                 └─passedOn─► waiting
-//     serving, offered ─signal─► leaving        watching, waiting: a signal counts when the time is over
+//     serving ─signal─► leaving        else: a signal counts when it is decided who serves
 //
 // While it watches, sockets and control connection are kept, and nothing makes the process end. A signal then is its first
-// one: it acts when the time is over, whoever serves by then.
+// one: it acts when the time is over, whoever serves by then. One that comes while a peer is being given descriptors waits,
+// too, for the peer to have them, or to fail: between a listener that goes and one that comes somebody would be refused.
 
 import ProxyCore
 
@@ -110,8 +111,7 @@ struct Giving: Equatable {
     var deadline: Instant {
         switch phase {
         case .serving, .given, .leaving: leavesAt
-        case .offered(_, let until): min(until, leavesAt)
-        case .stopping(_, let until), .watching(_, let until), .waiting(let until): until
+        case .offered(_, let until), .stopping(_, let until), .watching(_, let until), .waiting(let until): until
         }
     }
 
@@ -157,6 +157,12 @@ struct Giving: Equatable {
     mutating func failed(_ peer: Peer, _ failure: Failure, at now: Instant) -> [Action] {
         switch phase {
         case .offered(peer, _):
+            // Told to leave meanwhile, or at a time that has passed meanwhile: nobody follows, so it goes without.
+            if isTold, leavesAt == .never || leavesAt <= now {
+                leavesAt = .never
+                phase = .leaving
+                return [.drop(peer), .drain]
+            }
             phase = .serving
             return [.drop(peer)]
         case .stopping(peer, _): return takeBack(peer, failure, leaving: now)
@@ -183,11 +189,7 @@ struct Giving: Equatable {
             guard phase == .serving else { return [] }
             phase = .leaving
             return [.drain]
-        case .offered(let peer, let until):
-            if now >= until { return failed(peer, .hung, at: now) }
-            leavesAt = .never
-            phase = .leaving
-            return [.drop(peer), .drain]
+        case .offered(let peer, _): return failed(peer, .hung, at: now)
         case .stopping(let peer, _): return failed(peer, .stuck, at: now)
         case .watching(let peer, _):
             phase = .given
@@ -213,9 +215,7 @@ struct Giving: Equatable {
         case .serving where signals < 2:
             phase = .leaving
             return [.drain]
-        case .offered(let peer, _) where signals < 2:
-            phase = .leaving
-            return [.drop(peer), .drain]
+        case .offered where signals < 2: return []
         case .given where signals < 2: return wasTold ? [] : [.drain]
         case .leaving where signals < 2: return []
         case .stopping, .watching, .waiting: return []

@@ -13,7 +13,7 @@ struct GivingTests {
     /// The states, each reached by events as they come.
     enum State: String, CaseIterable {
         case serving, offered, stopping, watching, waiting, given, leaving, takenBack, toldAndTakenBack
-        case wished, wishedAndGiven
+        case wished, wishedAndGiven, toldWhileOffered, toldTakenBackAndOffered
 
         /// A machine in this state; peer 1 is the one that it deals with.
         var machine: Giving {
@@ -48,6 +48,14 @@ struct GivingTests {
                 follow(3)
                 _ = giving.toldToLeave(isSignal: false)
                 _ = giving.time(now + GivingTests.confirm)
+            case .toldWhileOffered:
+                follow(1)
+                _ = giving.toldToLeave()
+            case .toldTakenBackAndOffered:
+                follow(3)
+                _ = giving.toldToLeave()
+                _ = giving.failed(1, .died, at: now)
+                follow(1)
             }
             return giving
         }
@@ -92,7 +100,18 @@ struct GivingTests {
         .offered: [
             .asks: [.refuse(2, .busy)], .received: [.stopAccepting], .received2: [.drop(2)], .stopped: [],
             .passedOn: [.drop(1)], .passedOn2: [.drop(2)], .dies: [.drop(1)], .timeUp: [.drop(1)],
-            .signal: [.drop(1), .drain], .wish: [.drop(1), .drain],
+            .signal: [], .wish: [],
+        ],
+        .toldWhileOffered: [
+            .asks: [.refuse(2, .busy)], .received: [.stopAccepting], .received2: [.drop(2)], .stopped: [],
+            .passedOn: [.drop(1), .drain], .passedOn2: [.drop(2)], .dies: [.drop(1), .drain],
+            .timeUp: [.drop(1), .drain], .signal: [.exit], .wish: [],
+        ],
+        // It goes on serving until the time that it had when it took back.
+        .toldTakenBackAndOffered: [
+            .asks: [.refuse(2, .busy)], .received: [.stopAccepting], .received2: [.drop(2)], .stopped: [],
+            .passedOn: [.drop(1)], .passedOn2: [.drop(2)], .dies: [.drop(1)], .timeUp: [.drop(1)], .signal: [.exit],
+            .wish: [],
         ],
         .stopping: [
             .asks: [.refuse(2, .busy)], .received: [.drop(1), .takeBack(.strange)], .received2: [.drop(2)],
@@ -165,7 +184,8 @@ struct GivingTests {
 
     @Test("a wish is no signal: the first one behind it ends nothing, the second one does", arguments: State.allCases)
     func wishThenSignals(_ state: State) {
-        guard ![.leaving, .toldAndTakenBack].contains(state) else { return }
+        let told: [State] = [.leaving, .toldAndTakenBack, .toldWhileOffered, .toldTakenBackAndOffered]
+        guard !told.contains(state) else { return }
         var giving = state.machine
         _ = giving.toldToLeave(isSignal: false)
         #expect(!giving.toldToLeave().contains(.exit))
