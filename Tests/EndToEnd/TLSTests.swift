@@ -198,6 +198,10 @@ struct TLSTests {
             let stage = try SecureStage(more: Self.locked)
             #expect(try stage.openssl(host: "locked.w.test").1.contains("HTTP/1.1 421 "))
             #expect(try stage.openssl(name: nil, host: "LOCKED.w.test:443").1.contains("HTTP/1.1 421 "))
+            // A final dot makes it no other host to a route, and so none to the rule.
+            #expect(try stage.openssl(host: "locked.w.test.").1.contains("HTTP/1.1 421 "))
+            #expect(try stage.openssl(host: "Locked.w.test.:443").1.contains("HTTP/1.1 421 "))
+            #expect(try !stage.openssl(name: "locked.w.test.", host: "locked.w.test").1.contains("https locked"))
             // Under the same rule any host will do.
             #expect(try stage.openssl(host: "else.test").1.contains("https else.test"))
         }

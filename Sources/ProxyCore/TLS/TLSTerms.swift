@@ -91,11 +91,14 @@ import Glibc
     /// The entry for the host `name`; nil where it is not served.
     @inline(__always)
     private func entry(for name: Span<UInt8>) -> Int32? {
-        if let found = exact.find(name, from: 0, to: name.count) { return found }
+        // Routes ignore one final dot, so with it a name is the same one here: its rule is not to be walked around.
+        var end = name.count
+        if end > 0, name[end &- 1] == UInt8(ascii: ".") { end &-= 1 }
+        if let found = exact.find(name, from: 0, to: end) { return found }
         var dot = 0
-        while dot < name.count, name[dot] != UInt8(ascii: ".") { dot &+= 1 }
+        while dot < end, name[dot] != UInt8(ascii: ".") { dot &+= 1 }
         // A wildcard stands for one label, which is not empty.
-        if dot > 0, dot < name.count, let found = wildcards.find(name, from: dot &+ 1, to: name.count) { return found }
+        if dot > 0, dot < end, let found = wildcards.find(name, from: dot &+ 1, to: end) { return found }
         return fallback
     }
 
