@@ -100,7 +100,8 @@ extension Outcome {
         case .connectFailed(.timeout): "connection_timeout"
         case .connectFailed(.unreachable): "destination_ip_unroutable"
         case .upstreamClosed: "connection_terminated"
-        case .upstreamMalformed(.headerTooLarge), .upstreamMalformed(.tooManyHeaders):
+        case .upstreamMalformed(.headerTooLarge), .upstreamMalformed(.tooManyHeaders),
+            .upstreamMalformed(.tooManyOptions):
             "http_response_header_section_size"
         case .upstreamMalformed(.badTransferEncoding), .upstreamMalformed(.badChunk): "http_response_transfer_coding"
         case .upstreamMalformed: "http_protocol_error"

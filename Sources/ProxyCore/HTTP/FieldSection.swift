@@ -41,12 +41,22 @@ public struct ConnectionOptions: Equatable, Sendable {
     public var te = false
     /// Some other field is nominated, and goes no further.
     public var nominatesFields = false
+    /// Bytes of its lines.
+    private var bytes: UInt32 = 0
+
+    /// Bytes that the lines may have in all. Every other line is held against each of their options, so that without a
+    /// limit a head would cost its square.
+    static let bytesMax = 512
+
+    /// Whether there is more of it than anybody needs.
+    var isTooLong: Bool { bytes > Self.bytesMax }
 
     /// No options.
     public init() {}
 
     /// Adds what one `Connection` line says.
     mutating func add(_ bytes: Span<UInt8>, _ value: ByteRange) {
+        self.bytes = self.bytes &+ value.count
         _ = Scan.forEachMember(bytes, value) { option in
             if Scan.equals(bytes, option, "close") {
                 close = true

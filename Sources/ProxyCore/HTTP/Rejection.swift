@@ -33,6 +33,8 @@ public enum Rejection: UInt8, Error, Sendable, CaseIterable {
     case headerTooLarge
     /// More field lines than allowed.
     case tooManyHeaders
+    /// A longer `Connection` than anybody needs.
+    case tooManyOptions
     /// A longer target than allowed.
     case targetTooLong
     /// A longer body than allowed.
@@ -58,7 +60,7 @@ public enum Rejection: UInt8, Error, Sendable, CaseIterable {
             400
         case .methodTooLong, .unknownTransferCoding, .connectRefused: 501
         case .unsupportedVersion: 505
-        case .headerTooLarge, .tooManyHeaders: 431
+        case .headerTooLarge, .tooManyHeaders, .tooManyOptions: 431
         case .targetTooLong: 414
         case .bodyTooLarge: 413
         case .unknownExpectation: 417
@@ -94,6 +96,7 @@ public enum Rejection: UInt8, Error, Sendable, CaseIterable {
         case .badChunk: "bad_chunk"
         case .headerTooLarge: "header_too_large"
         case .tooManyHeaders: "too_many_headers"
+        case .tooManyOptions: "too_many_options"
         case .targetTooLong: "target_too_long"
         case .bodyTooLarge: "body_too_large"
         case .unknownExpectation: "unknown_expectation"

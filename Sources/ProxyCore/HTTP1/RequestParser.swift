@@ -51,7 +51,9 @@ public enum RequestParser {
                     host = line.value
                 case .contentLength: framing.addContentLength(bytes, line.value)
                 case .transferEncoding: framing.addTransferEncoding(bytes, line.value)
-                case .connection: head.connection.add(bytes, line.value)
+                case .connection:
+                    head.connection.add(bytes, line.value)
+                    if head.connection.isTooLong { throw .tooManyOptions }
                 case .upgrade:
                     upgrades &+= 1
                     head.upgrade = line.value

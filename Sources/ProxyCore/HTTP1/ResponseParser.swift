@@ -35,7 +35,9 @@ public enum ResponseParser {
                 switch line.known {
                 case .contentLength: framing.addContentLength(bytes, line.value)
                 case .transferEncoding: framing.addTransferEncoding(bytes, line.value)
-                case .connection: head.connection.add(bytes, line.value)
+                case .connection:
+                    head.connection.add(bytes, line.value)
+                    if head.connection.isTooLong { throw .tooManyOptions }
                 case .upgrade: head.upgrade = line.value
                 case .date: head.hasDate = true
                 case .keepAlive: head.keepAliveSeconds = idleSeconds(bytes, line.value)

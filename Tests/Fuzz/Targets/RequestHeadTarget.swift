@@ -67,7 +67,7 @@ enum RequestHeadTarget {
             return false
         }
         let section = fieldBytes(slow, bytes)
-        guard section <= limits.headerBytes else { return false }
+        guard section <= limits.headerBytes, slow.hasAllowedConnection else { return false }
         return hasAllowedHost(slow, method, target, isHTTP10) && hasAllowedFraming(slow, isHTTP10)
             && (isHTTP10 || slow.values("expect").allSatisfy { SlowHead.lower($0) == "100-continue" })
     }

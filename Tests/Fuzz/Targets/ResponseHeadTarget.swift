@@ -73,6 +73,7 @@ enum ResponseHeadTarget {
         }
         let startBytes = slow.start.reduce(0) { $0 + $1.count } + slow.start.count - 1
         guard slow.byteCount - 2 - startBytes - 2 <= limits.headerBytes else { return false }
+        guard slow.hasAllowedConnection else { return false }
         let lengths = slow.values("content-length")
         let codings = slow.values("transfer-encoding")
         if !lengths.isEmpty { guard lengths.count == 1, SlowHead.number(lengths[0]) != nil else { return false } }

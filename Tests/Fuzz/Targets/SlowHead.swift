@@ -80,6 +80,9 @@ struct SlowHead: Equatable {
     /// The values of all lines with this name.
     func values(_ name: String) -> [[UInt8]] { fields.filter { Self.lower($0.name) == name }.map(\.value) }
 
+    /// Whether its Connection lines say no more than anybody needs.
+    var hasAllowedConnection: Bool { values("connection").reduce(0) { $0 + $1.count } <= 512 }
+
     /// The value of all of `digits`, or nil where it is none, has other bytes, or does not fit into 63 bits.
     static func number(_ digits: [UInt8]) -> UInt64? {
         guard !digits.isEmpty, digits.count <= 64, digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
