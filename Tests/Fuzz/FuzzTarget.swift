@@ -10,6 +10,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
     case chunked
     case requestTarget = "request-target"
     case routing
+    case proxyHeader = "proxy-header"
     case configuration
     case kubernetesEvents = "kubernetes-events"
     case dnsMessage = "dns-message"
@@ -25,6 +26,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .chunked: try ChunkedTarget.check(input)
         case .requestTarget: try RequestTargetTarget.check(input)
         case .routing: try RoutingTarget.check(input)
+        case .proxyHeader: try ProxyHeaderTarget.check(input)
         case .configuration: try ConfigurationTarget.check(input)
         case .kubernetesEvents: try KubernetesEventsTarget.check(input)
         case .dnsMessage: try DNSMessageTarget.check(input)
@@ -36,6 +38,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
     var inputBytesMax: Int {
         switch self {
         case .requestTarget, .routing: 1024
+        case .proxyHeader: 4200
         case .dnsMessage, .webSocketFrames: 4096
         case .requestHead, .responseHead, .chunked, .configuration, .kubernetesEvents: 16 * 1024
         }
@@ -57,11 +60,11 @@ func expect(_ isTrue: Bool, _ text: @autoclosure () -> String) throws {
 /// some hundred times what a machine needs that does much else, so only what grows faster than its input meets it.
 func inProportion<R>(to byteCount: Int, _ what: String, _ work: () throws -> R) throws -> R {
     #if DEBUG
-        let nanosecondsEach = 60_000
+        let nanosecondsEach = 20_000
     #else
-        let nanosecondsEach = 6_000
+        let nanosecondsEach = 2_000
     #endif
-    let bound = 20_000_000 + byteCount * nanosecondsEach
+    let bound = 10_000_000 + byteCount * nanosecondsEach
     var spent = 0
     for attempt in 1...3 {
         let start = threadNanoseconds()
