@@ -22,7 +22,8 @@ struct Command {
 func allCommands() -> [Command] {
     [
         loadCommand(), compareCommand(), microCommand(), discoveryCommand(), rolloutCommand(), faultsCommand(),
-        upgradeCommand(), edgeCommand(), backendCommand(), launchCommand(), podCommand(),
+        upgradeCommand(), edgeCommand(), hostileCommand(), backendCommand(), launchCommand(), podCommand(),
+        crowdCommand(),
     ]
 }
 

@@ -40,7 +40,8 @@ private struct PlayHouse: Sendable {
               services: { \(services.joined(separator: ",\n    ")) },
               routes: [ \(routes.joined(separator: ",\n    ")) ],
               timeouts: { requestHeader: "2s", requestBodyIdle: "1s", keepAlive: "3s", tunnelIdle: "3s" },
-              limits: { headerBytes: "8KiB", headers: 64, requestTarget: "2KiB", bodyBytes: "64KiB" },
+              limits: { headerBytes: "8KiB", headers: 64, requestTarget: "2KiB", bodyBytes: "64KiB",
+                        minRequestRate: "1B", minResponseRate: "1B" },
               log: { access: false },
               admin: { address: "", socket: "" },
             }

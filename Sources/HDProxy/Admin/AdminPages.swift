@@ -54,6 +54,10 @@ struct AdminPages {
         "/api/v1/rollouts": Page { state, _ in
             .json { $0.member("rollouts", state.rolloutReports) { RolloutText.write($1, into: &$0) } }
         },
+        "/api/v1/rejected": Page { state, _ in
+            let heads = await state.refusedHeads()
+            return .json { $0.member("rejected", heads.reversed()) { $1.write(into: &$0) } }
+        },
         "/api/v1/explain": Page { state, request in await explain(state, request) },
         "/api/v1/drain": Page(acts: true) { state, _ in
             state.drain()

@@ -18,6 +18,8 @@ protocol AdminState: AnyObject {
     func services(_ names: [String]) async -> [String: ServiceReport]
     /// The rollouts that are over, the latest one first.
     var rolloutReports: [RolloutReport] { get }
+    /// The heads that were refused last, the latest one last.
+    func refusedHeads() async -> [RefusedHead]
     /// `/metrics`.
     func metrics(_ format: MetricsFormat) async -> [UInt8]
     /// Begins to drain, where that has not begun yet.

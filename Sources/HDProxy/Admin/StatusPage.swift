@@ -71,6 +71,7 @@ struct StatusPage {
             <footer>As of \(Self.escaped(report.time)); asked again every 5 s.
             <nav><a href="/readyz?verbose">ready?</a> <a href="/healthz?verbose">healthy?</a>
             <a href="/metrics">metrics</a> <a href="/api/v1/rollouts">rollouts</a>
+            <a href="/api/v1/rejected">rejected</a>
             <a href="/api/v1/status">status as JSON</a>
             <a href="/api/v1/config">configuration</a></nav></footer>
             </body></html>

@@ -40,6 +40,8 @@ extension Settings {
             generation: generation, listeners: listeners, services: services,
             routes: routes.map { $0.route(serviceIndex: index) }, limits: limits, drain: drain, accessLog: log.access)
         snapshot.trustedProxies = trustedProxies.flatMap(\.ranges)
+        snapshot.workerMemory = MemoryBudget.ofWorker(
+            MemoryBudget.ofProcess(configured: memory), workers: workers > 0 ? workers : usableProcessors())
         snapshot.lockdown = originLockdown?.allow.flatMap(\.ranges)
         snapshot.proxyHeaderListeners = proxyHeaderListeners
         return snapshot

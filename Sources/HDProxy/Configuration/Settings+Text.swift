@@ -11,6 +11,7 @@ extension Settings {
     private var tree: JSON5Value {
         .members([
             ("workers", .whole(workers)),
+            ("memory", memory.map { $0 == 0 ? .whole(0) : .size($0) } ?? .string("auto")),
             (
                 "listeners",
                 .list(
@@ -36,6 +37,7 @@ extension Settings {
                     ("tlsHandshake", .duration(limits.handshake)),
                     ("requestHeader", .duration(limits.requestHeader)),
                     ("requestBodyIdle", .duration(limits.requestBodyIdle)),
+                    ("responseIdle", .duration(limits.responseIdle)),
                     ("keepAlive", .duration(limits.keepAlive)),
                     ("tunnelIdle", .duration(limits.tunnelIdle)),
                 ])
@@ -48,6 +50,8 @@ extension Settings {
                     ("requestTarget", .size(limits.requestTargetBytes)),
                     ("connections", .whole(limits.connections)),
                     ("connectionsPerClient", .whole(limits.connectionsPerClient)),
+                    ("minRequestRate", limits.minRequestRate == 0 ? .whole(0) : .size(limits.minRequestRate)),
+                    ("minResponseRate", limits.minResponseRate == 0 ? .whole(0) : .size(limits.minResponseRate)),
                     ("bodyBytes", limits.bodyBytes == 0 ? .whole(0) : .size(Int(clamping: limits.bodyBytes))),
                 ])
             ),

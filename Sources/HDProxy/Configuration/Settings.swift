@@ -27,6 +27,8 @@ struct Settings: Equatable, Sendable {
     var originLockdown: OriginLockdown?
     /// Names of the listeners whose connections begin with a PROXY header: `proxyProtocol: "required"`.
     var proxyHeaderListeners: Set<String> = []
+    /// Bytes of memory that the process should take at most; nil: what the machine's limit for it leaves.
+    var memory: Int?
     /// `timeouts` and `limits`.
     var limits = Limits()
     /// How we leave.

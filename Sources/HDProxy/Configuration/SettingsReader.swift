@@ -29,11 +29,13 @@ struct SettingsReader {
 
     private mutating func readTop(_ item: Item) {
         let known = [
-            "workers", "listeners", "admin", "trustedProxies", "originLockdown", "discovery", "services", "routes",
+            "workers", "memory", "listeners", "admin", "trustedProxies", "originLockdown", "discovery", "services",
+            "routes",
             "timeouts", "limits", "drain", "handoff", "log", "tracing",
         ]
         guard let top = item.section(known) else { return }
         settings.workers = top["workers"]?.integer(in: 0...256) ?? settings.workers
+        if let memory = top["memory"] { readMemory(memory) }
         if let proxies = top["trustedProxies"] { settings.trustedProxies = TrustedProxiesReader.read(proxies) }
         if let listeners = top.required("listeners", "at least one listener, as in { address: \"[::]:80\" }") {
             let reading = ListenersReader.read(listeners, isTrusting: !settings.trustedProxies.isEmpty)
@@ -77,19 +79,30 @@ struct SettingsReader {
         top.refuseLater("tracing", .tracing)
     }
 
+    private mutating func readMemory(_ item: Item) {
+        if item.node.value == .string("auto") { return }
+        settings.memory = item.size(in: MemoryBudget.least...(1 << 40), allowsZero: true)
+    }
+
     private mutating func readTimeouts(_ item: Item) {
         guard
-            let timeouts = item.section(["tlsHandshake", "requestHeader", "requestBodyIdle", "keepAlive", "tunnelIdle"])
+            let timeouts = item.section([
+                "tlsHandshake", "requestHeader", "requestBodyIdle", "responseIdle", "keepAlive", "tunnelIdle",
+            ])
         else { return }
         timeouts.set(&settings.limits.handshake, "tlsHandshake")
         timeouts.set(&settings.limits.requestHeader, "requestHeader")
         timeouts.set(&settings.limits.requestBodyIdle, "requestBodyIdle")
+        timeouts.set(&settings.limits.responseIdle, "responseIdle")
         timeouts.set(&settings.limits.keepAlive, "keepAlive")
         timeouts.set(&settings.limits.tunnelIdle, "tunnelIdle")
     }
 
     private mutating func readLimits(_ item: Item) {
-        let known = ["headerBytes", "headers", "requestTarget", "connections", "connectionsPerClient", "bodyBytes"]
+        let known = [
+            "headerBytes", "headers", "requestTarget", "connections", "connectionsPerClient", "bodyBytes",
+            "minRequestRate", "minResponseRate",
+        ]
         guard let limits = item.section(known) else { return }
         let head = 1024...(1 << 20)
         if let bytes = limits["headerBytes"]?.size(in: head) { settings.limits.headerBytes = bytes }
@@ -98,6 +111,13 @@ struct SettingsReader {
         if let count = limits["connections"]?.integer(in: 0...10_000_000) { settings.limits.connections = count }
         if let count = limits["connectionsPerClient"]?.integer(in: 0...1_000_000) {
             settings.limits.connectionsPerClient = count
+        }
+        let rate = 1...(1 << 20)
+        if let bytes = limits["minRequestRate"]?.size(in: rate, allowsZero: true) {
+            settings.limits.minRequestRate = bytes
+        }
+        if let bytes = limits["minResponseRate"]?.size(in: rate, allowsZero: true) {
+            settings.limits.minResponseRate = bytes
         }
         let body = limits["bodyBytes"]?.size(in: 1...(1 << 40), allowsZero: true)
         if let body { settings.limits.bodyBytes = UInt64(body) }

@@ -37,6 +37,8 @@ extension ControlLoop: AdminState {
 
     var rolloutReports: [RolloutReport] { rollouts.reports }
 
+    func refusedHeads() async -> [RefusedHead] { WorkerTelemetry.merged(await telemetry()).refusedHeads }
+
     func drain() {
         leavingBecause = "admin"
         guard let handoff else { return drain(because: "admin") }

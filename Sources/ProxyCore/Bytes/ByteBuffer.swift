@@ -261,6 +261,8 @@ public struct BufferPool: ~Copyable {
         case stream = 1
         /// A head that did not fit into ``stream``.
         case largeHead = 2
+        /// What a client that keeps us waiting has said so far, where that is little.
+        case small = 3
     }
 
     /// What lies free before the readable bytes of a stream buffer: a rewritten response head grows by less.
@@ -269,17 +271,23 @@ public struct BufferPool: ~Copyable {
     public static let streamCapacity = 33 * 1024
     /// Memory of a head buffer.
     public static let headCapacity = 4096
+    /// Memory of a small buffer.
+    public static let smallCapacity = 1024
 
+    private var freeSmall: StackOfMemory
     private var freeHeads: StackOfMemory
     private var freeStreams: StackOfMemory
     /// Memory of a large head buffer.
     public var largeHeadCapacity: Int
     /// How many buffers are out now.
     public private(set) var lent = 0
+    /// Bytes of memory that are out now.
+    public private(set) var bytesLent = 0
 
     /// A pool whose large heads hold `largeHeadBytes`, and that keeps at most `kept` free buffers of a size.
     public init(largeHeadBytes: Int = 192 * 1024, kept: Int = 64) {
         largeHeadCapacity = largeHeadBytes
+        freeSmall = StackOfMemory(kept)
         freeHeads = StackOfMemory(kept)
         freeStreams = StackOfMemory(kept)
     }
@@ -300,7 +308,11 @@ public struct BufferPool: ~Copyable {
                 memory: memory, capacity: Int32(Self.streamCapacity), headroom: Int32(Self.streamHeadroom))
         case .largeHead:
             buffer = ByteBuffer(capacity: largeHeadCapacity)
+        case .small:
+            let memory = unsafe freeSmall.pop() ?? .allocate(byteCount: Self.smallCapacity, alignment: 64)
+            buffer = unsafe ByteBuffer(memory: memory, capacity: Int32(Self.smallCapacity), headroom: 0)
         }
+        bytesLent &+= Int(buffer.capacity)
     }
 
     /// Takes the memory of `buffer` back, if it has any; its bytes are gone.
@@ -312,6 +324,7 @@ public struct BufferPool: ~Copyable {
     private mutating func take(_ buffer: inout ByteBuffer) {
         lent &-= 1
         let capacity = Int(buffer.capacity)
+        bytesLent &-= capacity
         var kept = false
         // Safety: memory that a stack keeps is forgotten by the buffer.
         unsafe buffer.withMemory { memory in
@@ -319,6 +332,8 @@ public struct BufferPool: ~Copyable {
                 kept = unsafe freeHeads.push(memory)
             } else if capacity == Self.streamCapacity {
                 kept = unsafe freeStreams.push(memory)
+            } else if capacity == Self.smallCapacity {
+                kept = unsafe freeSmall.push(memory)
             }
         }
         if kept { unsafe buffer.forget() } else { buffer = ByteBuffer() }
@@ -334,14 +349,45 @@ public struct BufferPool: ~Copyable {
         reclaim(&larger)
     }
 
+    /// Replaces the memory of `buffer` by a piece of another size. All that was appended since it was last cleared is kept,
+    /// also what was read already, so that it can still be read again.
+    public mutating func refit(_ buffer: inout ByteBuffer, to size: Size) {
+        var other = ByteBuffer()
+        supply(&other, size)
+        other.copyAll(of: buffer)
+        swap(&buffer, &other)
+        reclaim(&other)
+    }
+
+    /// Puts what a client that keeps us waiting has said, or may need again, into as little memory as will do.
+    @inline(__always)
+    public mutating func putAside(_ buffer: inout ByteBuffer) {
+        if buffer.capacity > Self.smallCapacity, buffer.usedCount <= Self.smallCapacity { refit(&buffer, to: .small) }
+    }
+
     /// Gives free memory back to the system; called when nothing much is going on.
     public mutating func trim() {
+        freeSmall.drain()
         freeHeads.drain()
         freeStreams.drain()
     }
 }
 
 extension ByteBuffer {
+    /// Bytes from the front of the memory to the end of what is readable.
+    var usedCount: Int { Int(end) }
+
+    /// Takes over all bytes of `other`, those already read included, at the places where they lie there.
+    fileprivate mutating func copyAll(of other: borrowing ByteBuffer) {
+        precondition(other.end <= capacity, "the caller checked that it fits")
+        // Safety: as many bytes as the other one has used, and no more than there is room for; two pieces of memory.
+        if let target = unsafe base, let source = unsafe other.base {
+            unsafe target.copyMemory(from: source, byteCount: Int(other.end))
+        }
+        start = other.start
+        end = other.end
+    }
+
     /// Safety: the memory is the buffer's for the length of the call.
     fileprivate borrowing func withMemory(_ body: (UnsafeMutableRawPointer) -> Void) {
         if let memory = unsafe base { unsafe body(memory) }

@@ -60,7 +60,13 @@ struct ClientConnection: ~Copyable {
     var retried = RetryReasons()
     /// Until when it may wait for an endpoint with room; `.never` before it does.
     var queueDeadline = Instant.never
-    /// Neighbours among the idle connections, the longest idle one first; or in the queue of the service.
+    /// What patience is left with it while its body comes, and while it reads.
+    var sending = Patience()
+    var reading = Patience()
+    /// Bytes that it had taken when its patience was last found used up.
+    var takenThen: UInt64 = 0
+    /// Neighbours among the idle connections, the longest idle one first; or in the queue of the service; or among those
+    /// that keep us waiting.
     var previousIdle: Int32 = -1
     var nextIdle: Int32 = -1
     /// Bytes of an incomplete head that need not be looked at again by themselves.
@@ -101,6 +107,8 @@ struct ClientConnection: ~Copyable {
     var prefersJSON = false
     /// Whether the request is still whole in `requestOut`.
     var canReplay = false
+    /// Whether it stands among those that keep us waiting.
+    var isSlow = false
     /// Whether it stands in the queue of its service.
     var isQueued = false
     /// Whether the next attempt must open a connection of its own.

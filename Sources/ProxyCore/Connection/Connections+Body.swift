@@ -88,6 +88,10 @@ extension Connections {
     /// Makes sure that the buffer has room. Whether it has.
     private mutating func prepareRequestOut(_ c: Int32) -> Bool {
         if clients[c].requestOut.hasMemory {
+            // What was sent before was put aside, in case it has to be sent again.
+            if clients[c].requestOut.capacity == BufferPool.smallCapacity {
+                buffers.refit(&clients[c].requestOut, to: .stream)
+            }
             if clients[c].requestOut.writableCount >= BodyCoder.roomMin { return true }
             // Full and sent: from here on the request cannot be sent again.
             guard clients[c].requestOut.isEmpty, !clients[c].exchange.isConnecting else { return false }

@@ -30,6 +30,7 @@ extension Connections {
     private mutating func closeOut(_ c: Int32) {
         if clients[c].exchange.wasTunnel { forgetTunnel(c) }
         countEnd(c)
+        leaveSlow(c)
         if clients[c].isQueued { leaveQueue(c) }
         discardUpstream(c)
         buffers.reclaim(&clients[c].requestOut)
@@ -45,6 +46,8 @@ extension Connections {
     }
 
     private mutating func endRecord(_ c: Int32) {
+        // It was put aside while the client kept us waiting.
+        if clients[c].record.capacity == BufferPool.smallCapacity { buffers.refit(&clients[c].record, to: .head) }
         AccessRecord.end(
             &clients[c].record,
             AccessRecord.End(
@@ -132,7 +135,8 @@ extension Connections {
         switch clients[c].phase {
         case .idle, .handshake: leaveIdle(c)
         case .exchange: closeOut(c)
-        case .head, .lingering: break
+        case .head: leaveSlow(c)
+        case .lingering: break
         }
         if clients[c].site >= 0 { leaveTLS(c) }
         clientTimers.disarm(c)
@@ -161,20 +165,51 @@ extension Connections {
         if waiting == clients[c].waiting, !clients[c].moved || waiting == .responseHead || waiting == .room {
             return
         }
+        noteWaited(c)
         clients[c].waiting = waiting
         clients[c].moved = false
         let service = clients[c].service
         switch waiting {
         case .firstByte, .head, .nextRequest, .end, .handshake: break
-        case .requestBody: clientTimers.arm(c, at: now + times.requestBodyIdle)
+        case .requestBody:
+            let sent = clients[c].requestBody.byteCount
+            keptWaiting(c, until: clients[c].sending.wait(times.sending, bytes: sent, now: now))
         case .upstreamReads, .responseBody:
             clientTimers.arm(c, at: now + directory.services[service].idleTimeout)
         case .responseHead: armForResponse(c)
-        case .clientReads: clientTimers.arm(c, at: now + Self.clientReadsTime)
-        case .tunnel: clientTimers.arm(c, at: now + times.tunnelIdle)
+        case .clientReads:
+            let taken = clients[c].bytesOut
+            keptWaiting(c, until: clients[c].reading.wait(times.reading, bytes: taken, now: now))
+        case .tunnel:
+            buffers.putAside(&clients[c].record)
+            clientTimers.arm(c, at: now + times.tunnelIdle)
         case .room: clientTimers.arm(c, at: clients[c].queueDeadline)
         // The upstream connection has a deadline of its own.
         case .upstream: clientTimers.disarm(c)
+        }
+    }
+
+    /// It is the client that we wait for now. What it may still need is put aside, into as little memory as will do.
+    private mutating func keptWaiting(_ c: Int32, until deadline: Instant) {
+        clientTimers.arm(c, at: deadline)
+        enterSlow(c)
+        buffers.putAside(&clients[c].record)
+        if clients[c].requestOut.isEmpty { buffers.putAside(&clients[c].requestOut) }
+    }
+
+    /// Counts how long the client has kept us waiting until now, if it has.
+    @inline(__always)
+    private mutating func noteWaited(_ c: Int32) {
+        switch clients[c].waiting {
+        case .requestBody:
+            clients[c].sending.rest(times.sending, bytes: clients[c].requestBody.byteCount, now: now)
+            leaveSlow(c)
+        case .clientReads:
+            clients[c].reading.rest(times.reading, bytes: clients[c].bytesOut, now: now)
+            leaveSlow(c)
+        case .firstByte, .head, .nextRequest, .upstreamReads, .responseHead, .responseBody, .tunnel, .end, .upstream,
+            .room, .handshake:
+            break
         }
     }
 
@@ -210,6 +245,7 @@ extension Connections {
             timeOutHead(c)
         case .exchange:
             if clients[c].waiting == .responseHead { return responseIsDue(c) }
+            if clients[c].waiting == .clientReads, reads(c) { return }
             let outcome: Outcome =
                 switch clients[c].waiting {
                 case .requestBody: .bodyTimeout

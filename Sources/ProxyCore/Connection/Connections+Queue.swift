@@ -24,6 +24,8 @@ extension Connections {
         guard directory.claimWaiting(service) else {
             return perform(clients[c].exchange.failed(.queueFull), c)
         }
+        // Its links are needed here.
+        leaveSlow(c)
         let last = directory.services[service].lastWaiting
         if last < 0 {
             directory.services[service].firstWaiting = c

@@ -12,8 +12,11 @@ extension Connections {
                 clients[c].input.clear()
             } else if clients[c].input.isEmpty {
                 clients[c].input.clear()
+            } else if clients[c].input.capacity < BufferPool.streamCapacity {
+                // What had come before was put aside.
+                buffers.refit(&clients[c].input, to: .stream)
             } else if clients[c].input.writableCount == 0 {
-                growInput(c)
+                guard growInput(c) else { return }
             }
             let room = clients[c].input.writableCount
             switch receive(c, into: &clients[c].input) {
@@ -25,13 +28,29 @@ extension Connections {
             case .end, .broken: return closeClient(c)
             }
         }
-        if clients[c].input.isEmpty { buffers.reclaim(&clients[c].input) }
+        if clients[c].input.isEmpty {
+            buffers.reclaim(&clients[c].input)
+        } else {
+            buffers.putAside(&clients[c].input)
+        }
     }
 
-    /// Makes room for a head that does not fit. The parser has refused what is over the limit before that.
-    private mutating func growInput(_ c: Int32) {
-        if clients[c].input.headroom > 0 { return clients[c].input.compact() }
+    /// Makes room for a head that does not fit. The parser has refused what is over the limit before that. Whether there
+    /// is any; else the request was refused.
+    private mutating func growInput(_ c: Int32) -> Bool {
+        if clients[c].input.headroom > 0 {
+            clients[c].input.compact()
+            return true
+        }
+        if isShortOfMemory, !relieve() {
+            leaveSlow(c)
+            clients[c].phase = .exchange
+            openExchange(c)
+            refuse(c, .overloaded)
+            return false
+        }
         buffers.grow(&clients[c].input, to: .largeHead)
+        return true
     }
 
     /// Looks for a complete head in the input. Whether the connection now does something else than reading a head.
@@ -59,13 +78,14 @@ extension Connections {
                 leaveIdle(c)
                 clients[c].phase = .head
                 clients[c].waiting = .head
+                enterSlow(c)
                 clientTimers.arm(c, at: now + times.requestHeader)
             }
             return false
         }
         clients[c].scanned = 0
         clients[c].emptyLines = 0
-        if clients[c].phase == .idle { leaveIdle(c) }
+        if clients[c].phase == .idle { leaveIdle(c) } else { leaveSlow(c) }
         clients[c].phase = .exchange
         counters.requests &+= 1
         openExchange(c)
@@ -126,6 +146,9 @@ extension Connections {
         clients[c].canReplay = true
         clients[c].prefersJSON = false
         clients[c].toldClose = false
+        clients[c].sending = Patience()
+        clients[c].reading = Patience()
+        clients[c].takenThen = 0
         clients[c].method = .other
         clients[c].requestBody = BodyProgress()
         clients[c].responseBody = BodyProgress()
@@ -133,12 +156,14 @@ extension Connections {
 
     /// A head did not come in time.
     mutating func timeOutHead(_ c: Int32) {
+        leaveSlow(c)
         openExchange(c)
         refuse(c, .headTimeout)
     }
 
     /// Refuses a message that is no request.
     private mutating func refuse(_ c: Int32, _ outcome: Outcome) {
+        keepRefused(c, outcome)
         clients[c].exchange = Exchange(Exchange.Opening(keepsClient: false))
         clients[c].clientCloses = false
         if log.isOn {
@@ -175,6 +200,7 @@ extension Connections {
         case .redirect(let index): location = self.location(c, routes.redirects[index])
         case .toHTTPS: location = httpsLocation(c)
         }
+        if case .answer(let outcome) = verdict.result { keepRefused(c, outcome) }
         clients[c].input.consume(requestHead.byteCount)
         // A body that is all there can be passed over, so that the connection may go on.
         if case .length(let count) = requestHead.framing, count <= UInt64(clients[c].input.count) {
@@ -259,6 +285,7 @@ extension Connections {
             }
         case .get, .head, .post, .put, .delete, .patch, .other: break
         }
+        if isShortOfMemory, !relieve() { return Verdict(.answer(.overloaded)) }
         guard requestHead.ownHops < Self.ownHopsMax else { return Verdict(.answer(.rejected(.loop))) }
         if !clients[c].secure.isNone, !isCovered(c) { return Verdict(.answer(.rejected(.misdirected))) }
         if limits.bodyBytes > 0, case .length(let count) = requestHead.framing, count > limits.bodyBytes {

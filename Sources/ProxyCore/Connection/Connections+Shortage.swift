@@ -15,10 +15,114 @@ extension Connections {
     }
 
     /// Frees a descriptor. Whether one could be freed.
-    mutating func makeRoom() -> Bool { closeOldestNewcomer() || closeSomeIdleUpstream() || closeOldestIdle() }
+    mutating func makeRoom() -> Bool {
+        closeOldestNewcomer() || closeSomeIdleUpstream() || closeSlowest() || closeOldestIdle()
+    }
 
     /// Frees a client's place. Whether one could be freed.
-    mutating func makeRoomForClient() -> Bool { closeOldestIdle() }
+    mutating func makeRoomForClient() -> Bool { closeOldestNewcomer() || closeSlowest() || closeOldestIdle() }
+
+    // MARK: Memory
+
+    /// What a connection takes besides its buffers: its slot, that of its upstream connection, timers.
+    private static var bytesPerClient: Int { 1536 }
+    /// What OpenSSL takes for one, measured: more while its handshake goes on, less afterwards.
+    private static var bytesPerSecureClient: Int { 48 * 1024 }
+
+    /// Bytes of memory that connections take now.
+    var memoryInUse: Int {
+        buffers.bytesLent &+ clients.count &* Self.bytesPerClient &+ secureClients &* Self.bytesPerSecureClient
+    }
+
+    /// Whether they take as much as they may.
+    @inline(__always) var isShortOfMemory: Bool { memoryMax > 0 && memoryInUse >= memoryMax }
+
+    /// Frees memory. Whether there is enough now.
+    mutating func relieve() -> Bool {
+        buffers.trim()
+        // Each of them holds a buffer or two; more than a few are not looked for in one go.
+        for _ in 0..<Self.reliefMax {
+            if !isShortOfMemory { return true }
+            if !closeSlowest(), !closeOldestNewcomer() { return false }
+        }
+        return !isShortOfMemory
+    }
+
+    private static var reliefMax: Int { 16 }
+
+    // MARK: Those who keep us waiting
+
+    /// For how long a client may keep us waiting, in the middle of something, before it goes first when there is not enough.
+    private static var slowTime: Int64 { 1_000_000_000 }
+    /// Clients that are looked at to find one that has.
+    private static var slowLooksMax: Int { 32 }
+
+    /// Notes that a client keeps us waiting.
+    @inline(__always)
+    mutating func enterSlow(_ c: Int32) {
+        if clients[c].isSlow { return }
+        clients[c].isSlow = true
+        slow.append(c, clients)
+    }
+
+    /// Notes that a client does not keep us waiting any more.
+    @inline(__always)
+    mutating func leaveSlow(_ c: Int32) {
+        guard clients[c].isSlow else { return }
+        clients[c].isSlow = false
+        slow.remove(c, clients)
+    }
+
+    /// Closes one of those that have kept us waiting for long, in the middle of a head, a body or their answer. Whether
+    /// there was one.
+    private mutating func closeSlowest() -> Bool {
+        var looks = min(slow.count, Self.slowLooksMax)
+        while looks > 0 {
+            looks -= 1
+            let c = slow.oldest
+            guard keepsWaiting(c) else {
+                // Whoever makes good progress is looked at again when the others were.
+                slow.remove(c, clients)
+                slow.append(c, clients)
+                continue
+            }
+            totals.refused(.overloaded)
+            clients[c].outcome = .overloaded
+            clients[c].socket.resetOnClose()
+            closeClient(c)
+            return true
+        }
+        return false
+    }
+
+    private func keepsWaiting(_ c: Int32) -> Bool {
+        switch clients[c].waiting {
+        case .head:
+            let left = clientTimers.deadline(c) - now
+            return left.nanoseconds <= times.requestHeader.nanoseconds &- Self.slowTime
+        case .requestBody:
+            return clients[c].sending.remaining(times.sending, now: now) <= times.sending.longest &- Self.slowTime
+        case .clientReads:
+            return clients[c].reading.remaining(times.reading, now: now) <= times.reading.longest &- Self.slowTime
+        case .firstByte, .nextRequest, .upstreamReads, .responseHead, .responseBody, .tunnel, .end, .upstream, .room,
+            .handshake:
+            return false
+        }
+    }
+
+    /// Whether a client whose patience is used up reads all the same: what it takes shows in the socket only when there is
+    /// room for much again, so the kernel is asked how much it has not acknowledged. Then it may go on.
+    mutating func reads(_ c: Int32) -> Bool {
+        let unacknowledged = UInt64(max(0, clients[c].socket.unacknowledgedCount()))
+        let taken = clients[c].bytesOut &- min(clients[c].bytesOut, unacknowledged)
+        let before = clients[c].takenThen
+        guard taken > before, taken &- before >= times.leastTaken else { return false }
+        clients[c].takenThen = taken
+        clients[c].reading = Patience()
+        let out = clients[c].bytesOut
+        clientTimers.arm(c, at: clients[c].reading.wait(times.reading, bytes: out, now: now))
+        return true
+    }
 
     /// Client connections opened less those closed, since ``takeOpenChange()`` was last called.
     var openSinceReport: Int { clients.count - reportedOpen }

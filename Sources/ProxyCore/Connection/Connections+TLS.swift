@@ -91,6 +91,7 @@ extension Connections {
         if clients[c].secure.isNone { return closeClient(c) }
         clients[c].site = site
         sites[site].connections &+= 1
+        secureClients &+= 1
         clientTimers.arm(c, at: now + times.handshake)
     }
 
@@ -100,6 +101,7 @@ extension Connections {
         let site = clients[c].site
         clients[c].site = -1
         sites[site].connections &-= 1
+        secureClients &-= 1
         if sites[site].connections == 0, !sites[site].isCurrent { sites.remove(site) }
     }
 

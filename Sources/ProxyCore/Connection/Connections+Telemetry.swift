@@ -83,6 +83,16 @@ extension Connections {
         return totals.services.contains(slot) ? slot.index : nil
     }
 
+    /// Keeps what the input of a client whose request is refused begins with.
+    mutating func keepRefused(_ c: Int32, _ outcome: Outcome) {
+        guard outcome.kind.isRefusal else { return }
+        let lines = clients[c].input.withReadable { RefusedHead.redact($0) }
+        let reason = outcome.rejection.map { $0.reason.description } ?? outcome.word.description
+        refusedHeads.add(
+            RefusedHead(
+                wallMicroseconds: Clock.wallMicroseconds(), reason: reason, peer: clients[c].peer.ip, lines: lines))
+    }
+
     // MARK: Names
 
     /// The slot that counts clients of the listener `name`. One that is closed gives it back.
@@ -145,6 +155,7 @@ extension Connections {
         }
         tellServices(&telemetry)
         tellRefusals(&telemetry)
+        telemetry.refusedHeads = refusedHeads.all
         return telemetry
     }
 

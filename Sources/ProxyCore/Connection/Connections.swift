@@ -24,8 +24,6 @@ public struct Connections: ~Copyable {
     static var lingerTime: Instant.Span { .milliseconds(3000) }
     /// The same while we are leaving, and only such connections may be left.
     static var lingerTimeDraining: Instant.Span { .milliseconds(250) }
-    /// For how long a client may leave its answer unread.
-    static var clientReadsTime: Instant.Span { .milliseconds(60_000) }
 
     let clients: Slab<ClientConnection>
     let upstreams: Slab<UpstreamConnection>
@@ -69,6 +67,12 @@ public struct Connections: ~Copyable {
     var newcomers = IdleList()
     /// Clients that wait between two requests.
     var regulars = IdleList()
+    /// Clients that keep us waiting in the middle of something: of a head, of a body, of their answer.
+    var slow = IdleList()
+    /// Bytes of memory that connections may take; 0: as much as there is.
+    var memoryMax = 0
+    /// Clients that speak TLS, or will once their PROXY header has come.
+    var secureClients = 0
     /// Services of which requests wait for an endpoint with room.
     var waitingServices: [Int32] = []
     var idleUpstreamCount = 0
@@ -95,6 +99,8 @@ public struct Connections: ~Copyable {
     /// What was counted so far.
     public internal(set) var counters = Counters()
     var totals = Totals()
+    /// Heads that were refused.
+    var refusedHeads = RefusedHeads()
     /// Connections that are kept only to see when the other side closes them; some may be closed.
     var observed: [SlotID] = []
     /// Where it is told which endpoints are ill.
@@ -176,6 +182,7 @@ public struct Connections: ~Copyable {
                 headerBytes: limits.headerBytes, requestTargetBytes: limits.requestTargetBytes)
             times = ClientTimes(limits)
         }
+        memoryMax = snapshot.workerMemory
         log.isOn = snapshot.accessLog
         endpointsLeft(gone)
     }
@@ -380,14 +387,20 @@ public struct Connections: ~Copyable {
 struct ClientTimes {
     let handshake: Instant.Span
     let requestHeader: Instant.Span
-    let requestBodyIdle: Instant.Span
+    let sending: Patience.Terms
+    let reading: Patience.Terms
+    /// Bytes that a client has to take in its longest wait.
+    let leastTaken: UInt64
     let keepAlive: Instant.Span
     let tunnelIdle: Instant.Span
 
     init(_ limits: Limits) {
         handshake = Instant.Span(limits.handshake)
         requestHeader = Instant.Span(limits.requestHeader)
-        requestBodyIdle = Instant.Span(limits.requestBodyIdle)
+        sending = Patience.Terms(
+            longest: Instant.Span(limits.requestBodyIdle), bytesPerSecond: limits.minRequestRate)
+        reading = Patience.Terms(longest: Instant.Span(limits.responseIdle), bytesPerSecond: limits.minResponseRate)
+        leastTaken = limits.minResponseRate == 0 ? 1 : UInt64(max(1, reading.longest / max(1, reading.perByte)))
         keepAlive = Instant.Span(limits.keepAlive)
         tunnelIdle = Instant.Span(limits.tunnelIdle)
     }

@@ -26,6 +26,14 @@ public struct Limits: Sendable, Hashable {
     public var requestBodyIdle: Duration = .seconds(30)
     /// Between two requests. Longer than the 900 s for which Cloudflare reuses a connection.
     public var keepAlive: Duration = .seconds(960)
+    /// For how long a client may leave its answer unread. Past it: the connection is cut.
+    public var responseIdle: Duration = .seconds(60)
+    /// Bytes a second at which a request's body comes, at the least, counted while we wait for it; 0: as slowly as
+    /// ``requestBodyIdle`` allows. Below it: 408.
+    public var minRequestRate = 240
+    /// Bytes a second at which a client reads its answer, at the least, counted while we wait for it; 0: as slowly as
+    /// ``responseIdle`` allows. Below it: the connection is cut.
+    public var minResponseRate = 240
     /// Without a byte either way in a tunnel.
     public var tunnelIdle: Duration = .seconds(3600)
 

@@ -19,6 +19,8 @@ public struct Snapshot: Sendable, Equatable {
     public var lockdown: [AddressRange]?
     /// Names of the listeners whose connections begin with a PROXY header.
     public var proxyHeaderListeners: Set<String> = []
+    /// Bytes of memory that connections of one worker may take; 0: as much as there is.
+    public var workerMemory = 0
     /// How we leave.
     public var drain: DrainSpec
     /// Whether each request gets a line in the access log.

@@ -255,6 +255,13 @@ public struct Socket: ~Copyable, Sendable {
         return unsafe recv(number, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) > 0
     }
 
+    /// How many bytes that were sent the peer has not acknowledged; 0 where the kernel does not tell.
+    borrowing func unacknowledgedCount() -> Int {
+        var count: Int32 = 0
+        // Safety: SIOCOUTQ fills an int.
+        return unsafe ioctl(number, UInt(HD_SIOCOUTQ), &count) == 0 ? Int(count) : 0
+    }
+
     // MARK: Options
 
     /// The address it is bound to.

@@ -122,6 +122,8 @@ public struct WorkerTelemetry: Sendable {
     public var droppedLogLines: UInt64 = 0
     /// TLS handshakes with clients that are over, by outcome and version; none that never came.
     public var handshakes: [HandshakeCount] = []
+    /// The heads that were refused last, the latest one last.
+    public var refusedHeads: [RefusedHead] = []
     /// Sums over everything.
     public var counters = Counters()
 
@@ -141,6 +143,7 @@ public struct WorkerTelemetry: Sendable {
             sum.turn = min(sum.turn, one.turn)
             sum.droppedLogLines &+= one.droppedLogLines
             sum.counters = sum.counters + one.counters
+            sum.refusedHeads += one.refusedHeads
             for route in one.routes {
                 routes.add(RouteKey(route: route.route, service: route.service), route) { $0.add(route) }
             }
@@ -190,6 +193,8 @@ public struct WorkerTelemetry: Sendable {
         sum.endpoints = endpoints.values.map(\.endpoint)
         sum.listeners = listeners.values
         sum.refusals = reasons
+        sum.refusedHeads.sort { $0.wallMicroseconds < $1.wallMicroseconds }
+        sum.refusedHeads.removeFirst(max(0, sum.refusedHeads.count - RefusedHead.most))
         return sum
     }
 

@@ -110,6 +110,10 @@ extension Worker {
             socket.resetOnClose()
             return connections.noteShed()
         }
+        if connections.isShortOfMemory, !connections.relieve() {
+            socket.resetOnClose()
+            return connections.noteShed()
+        }
         let site = listeners[listener].site
         // Never without TLS where it is configured.
         if site < 0, listeners[listener].spec.isSecure { return connections.noteShed() }

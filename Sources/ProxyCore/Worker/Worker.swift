@@ -24,13 +24,20 @@ public struct Worker: ~Copyable {
         self.mailbox = mailbox
         self.cap = cap
         connections = try Connections(
-            snapshot, now: Clock.now(), seed: systemRandom(), connectionsMax: min(1 << 20, descriptorLimit()),
+            snapshot, now: Clock.now(), seed: systemRandom(),
+            connectionsMax: Self.connectionsMax(snapshot),
             outbox: outbox, loads: loads, counts: counts, log: log)
         _ = connections.poller.addLevel(mailbox.wake.number, Token(.wake, .none))
         for socket in sockets { open(socket) }
     }
 
     deinit { listeners.destroy() }
+
+    /// Slots of this worker: as many as there are descriptors for, and no more than memory has room for.
+    private static func connectionsMax(_ snapshot: Snapshot) -> Int {
+        let most = min(1 << 20, descriptorLimit())
+        return snapshot.workerMemory == 0 ? most : min(most, max(256, snapshot.workerMemory / 1024))
+    }
 
     /// Turns until it was told to leave and nothing is left.
     public mutating func run() -> WorkerReport {

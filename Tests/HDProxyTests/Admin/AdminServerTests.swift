@@ -50,6 +50,10 @@ private func status(_ head: String) -> Int? { head.split(separator: " ").dropFir
             #expect(try JSONDecoder().decode(StatusReport.self, from: Data(report.body.utf8)) == ScriptedState.report)
             #expect(ask(get("/api/v1/config")).body == settings.text)
             #expect(ask(get("/api/v1/rollouts")).body == "{\"rollouts\":[]}\n")
+            #expect(
+                ask(get("/api/v1/rejected")).body
+                    == "{\"rejected\":[{\"time\":\"1970-01-01T00:00:00.000002Z\",\"reason\":\"bad_host\","
+                    + "\"peer\":\"192.0.2.1\",\"head\":[\"GET / HTTP/1.1\",\"Cookie: <3 bytes>\"]}]}\n")
             let explained = ask(get("/api/v1/explain?method=PUT&host=A.b&path=/x%3Fy=1")).body
             let explanation = try JSONDecoder().decode(ExplainReport.self, from: Data(explained.utf8))
             #expect(explanation.request == "PUT http://A.b/x?y=1" && explanation.route?.name == "a.b")

@@ -32,6 +32,14 @@ final class ScriptedState: AdminState {
 
     var rolloutReports: [RolloutReport] { [] }
 
+    func refusedHeads() async -> [RefusedHead] {
+        [
+            RefusedHead(
+                wallMicroseconds: 2, reason: "bad_host", peer: IPAddress("192.0.2.1")!,
+                lines: ["GET / HTTP/1.1", "Cookie: <3 bytes>"])
+        ]
+    }
+
     func metrics(_ format: MetricsFormat) async -> [UInt8] {
         Array((format == .openMetrics ? metricsText + "# EOF\n" : metricsText).utf8)
     }

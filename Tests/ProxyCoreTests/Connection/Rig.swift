@@ -25,6 +25,15 @@ final class Peer {
         #expect(socket.send(&bytes) == .bytes(text.utf8.count))
     }
 
+    /// Sends as much as is taken.
+    func fill(_ bytes: inout ByteBuffer) -> Transfer { socket.send(&bytes) }
+
+    /// Takes at most `count` bytes of what has come.
+    func take(_ count: Int) -> Transfer {
+        var bytes = ByteBuffer(capacity: count)
+        return socket.receive(into: &bytes)
+    }
+
     /// Sends no more.
     func end() { socket.shutdownSending() }
 

@@ -1,0 +1,175 @@
+// What did a refused request look like? Enough to see what is wrong with it, and nothing that would let its reader act as
+// its sender: values of queries, credentials, cookies and whatever else is not known to be harmless are left out.
+
+/// The head of a request that was refused.
+public struct RefusedHead: Sendable, Equatable {
+    /// When, in microseconds since 1970.
+    public var wallMicroseconds: Int64
+    /// Why, by the words of `hdproxy_rejected_total`.
+    public var reason: String
+    /// Whose connection it came on.
+    public var peer: IPAddress
+    /// Its lines, redacted. A head that never ended ends here, too.
+    public var lines: [String]
+
+    /// A head whose redacted `lines` came from `peer` at that time, refused for `reason`.
+    public init(wallMicroseconds: Int64, reason: String, peer: IPAddress, lines: [String]) {
+        self.wallMicroseconds = wallMicroseconds
+        self.reason = reason
+        self.peer = peer
+        self.lines = lines
+    }
+
+    /// How many are kept.
+    public static let most = 32
+    /// Lines and bytes of one that are kept.
+    static let linesMax = 64
+    static let lineBytesMax = 256
+    static let bytesMax = 4096
+
+    /// The redacted lines of the head that `bytes` begin with, up to its empty line.
+    static func redact(_ bytes: Span<UInt8>) -> [String] {
+        var lines: [String] = []
+        var at = 0
+        let count = min(bytes.count, bytesMax)
+        while at < count, lines.count < linesMax {
+            var end = at
+            while end < count, bytes[end] != ASCII.lf { end &+= 1 }
+            var stop = end
+            // A line ends as lines should; any other CR shows.
+            if stop > at, stop < count, bytes[stop &- 1] == ASCII.cr { stop &-= 1 }
+            if stop == at, !lines.isEmpty { break }
+            if stop > at {
+                let range = ByteRange(at, stop)
+                lines.append(lines.isEmpty ? requestLine(bytes, range) : fieldLine(bytes, range))
+            }
+            at = end &+ 1
+        }
+        return lines
+    }
+
+    /// A request line without what stands in its target's query, fragment, parameters and user.
+    private static func requestLine(_ bytes: Span<UInt8>, _ range: ByteRange) -> String {
+        var end = Int(range.start)
+        while end < range.end, ASCII.isToken(bytes[end]) { end &+= 1 }
+        // What nobody would take for HTTP may be anything.
+        guard end > Int(range.start), end < range.end, bytes[end] == ASCII.space else {
+            return hidden(Int(range.count), "no request line")
+        }
+        var version = range.end
+        while version > end &+ 1, !isVersion(bytes, version, range.end) { version &-= 1 }
+        let hasVersion = version > end &+ 1
+        let target = ByteRange(end &+ 1, hasVersion ? version &- 1 : range.end)
+        return text(bytes, ByteRange(Int(range.start), end)) + " " + redactTarget(bytes, target)
+            + (hasVersion ? " " + text(bytes, ByteRange(version, range.end)) : "")
+    }
+
+    /// Whether ` HTTP/` ends right before `at`, or begins there.
+    private static func isVersion(_ bytes: Span<UInt8>, _ at: Int, _ end: Int) -> Bool {
+        at &+ 5 <= end && bytes[at &- 1] == ASCII.space && Scan.equals(bytes, ByteRange(at, at &+ 5), "http/")
+    }
+
+    private static func redactTarget(_ bytes: Span<UInt8>, _ range: ByteRange) -> String {
+        let question = UInt8(ascii: "?")
+        let hash = UInt8(ascii: "#")
+        var result = ""
+        var at = Int(range.start)
+        // Of an authority the user goes.
+        let scheme = first(bytes, range) { $0 == ASCII.slash || $0 == question || $0 == hash }
+        if scheme > at, scheme &+ 1 < range.end, bytes[scheme &- 1] == ASCII.colon, bytes[scheme &+ 1] == ASCII.slash {
+            let authority = ByteRange(
+                scheme &+ 2,
+                first(bytes, ByteRange(scheme &+ 2, range.end)) { $0 == ASCII.slash || $0 == question || $0 == hash })
+            result = text(bytes, ByteRange(at, scheme &+ 2))
+            var host = authority.end
+            while host > Int(authority.start), bytes[host &- 1] != UInt8(ascii: "@") { host &-= 1 }
+            if host > Int(authority.start) { result += "*@" }
+            result += text(bytes, ByteRange(host, authority.end))
+            at = authority.end
+        }
+        // Of a path its parameters, which some keep sessions in.
+        let pathEnd = first(bytes, ByteRange(at, range.end)) { $0 == question || $0 == hash }
+        while at < pathEnd {
+            let piece = first(bytes, ByteRange(at, pathEnd)) { $0 == UInt8(ascii: ";") }
+            result += text(bytes, ByteRange(at, piece))
+            if piece < pathEnd { result += ";*" }
+            at = first(bytes, ByteRange(piece, pathEnd)) { $0 == ASCII.slash }
+        }
+        // Of a query all but names.
+        let queryEnd = first(bytes, ByteRange(at, range.end)) { $0 == hash }
+        while at < queryEnd {
+            result += escaped(bytes[at])
+            let end = first(bytes, ByteRange(at &+ 1, queryEnd)) { $0 == UInt8(ascii: "&") }
+            let equals = first(bytes, ByteRange(at &+ 1, end)) { $0 == UInt8(ascii: "=") }
+            if equals < end {
+                result += text(bytes, ByteRange(at &+ 1, equals)) + "=*"
+            } else if end > at &+ 1 {
+                result += "*"
+            }
+            at = end
+        }
+        return queryEnd < range.end ? result + "#*" : result
+    }
+
+    /// The first place in `range` whose byte is `wanted`; its end where there is none.
+    private static func first(_ bytes: Span<UInt8>, _ range: ByteRange, _ wanted: (UInt8) -> Bool) -> Int {
+        var at = Int(range.start)
+        while at < range.end, !wanted(bytes[at]) { at &+= 1 }
+        return at
+    }
+
+    /// Bytes as they are shown; of many the first ones.
+    private static func text(_ bytes: Span<UInt8>, _ range: ByteRange) -> String {
+        var text = ""
+        for at in range.range {
+            if text.utf8.count >= lineBytesMax { return text + "…" }
+            text += escaped(bytes[at])
+        }
+        return text
+    }
+
+    /// A field line; its value only where that cannot be anybody's secret.
+    private static func fieldLine(_ bytes: Span<UInt8>, _ range: ByteRange) -> String {
+        var colon = Int(range.start)
+        while colon < range.end, ASCII.isToken(bytes[colon]) { colon &+= 1 }
+        guard colon > Int(range.start), colon < range.end else { return hidden(Int(range.count), "no field line") }
+        let name = ByteRange(Int(range.start), colon)
+        // The colon, or what stands in its place: then it may be a line of anything.
+        guard bytes[colon] == ASCII.colon else { return hidden(Int(range.count), "no field line") }
+        if isHarmless(bytes, name) { return text(bytes, range) }
+        return text(bytes, name) + ": " + hidden(range.end &- colon &- 1, "")
+    }
+
+    /// Whether values of this field tell nobody who may do what.
+    private static func isHarmless(_ bytes: Span<UInt8>, _ name: ByteRange) -> Bool {
+        for known in harmless where Scan.equals(bytes, name, known) { return true }
+        return false
+    }
+
+    private static let harmless: [StaticString] = [
+        "host", "user-agent", "accept", "accept-encoding", "accept-language", "connection", "content-length",
+        "content-type", "content-encoding", "transfer-encoding", "te", "trailer", "upgrade", "expect", "via",
+        "max-forwards", "cdn-loop", "cf-ray", "cf-ipcountry", "cf-visitor", "cf-connecting-ip", "x-forwarded-for",
+        "x-forwarded-proto", "x-forwarded-host", "range", "cache-control", "date", "http2-settings",
+    ]
+
+    private static func hidden(_ count: Int, _ what: String) -> String {
+        "<\(count) bytes\(what.isEmpty ? "" : ", \(what)")>"
+    }
+
+    private static func escaped(_ byte: UInt8) -> String {
+        if byte >= 0x20, byte < 0x7F { return String(UnicodeScalar(byte)) }
+        return "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+    }
+}
+
+/// The heads that were refused last, the latest one last.
+struct RefusedHeads {
+    private(set) var all: [RefusedHead] = []
+
+    /// Adds one; the oldest goes where there are many.
+    mutating func add(_ head: RefusedHead) {
+        if all.count == RefusedHead.most { all.removeFirst() }
+        all.append(head)
+    }
+}

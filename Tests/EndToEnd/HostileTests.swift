@@ -1,0 +1,77 @@
+// What if the surroundings fail? With the real program: a log that nobody reads, and heads that were refused, which
+// can be read afterwards.
+
+import CLinux
+import Foundation
+import TestTools
+import Testing
+
+@Suite("Hostile surroundings")
+struct HostileSurroundingsTests {
+    @Test("a log that nobody reads slows no request, and what did not fit is counted")
+    func log() async throws {
+        try await onThread {
+            let ports = try (0..<2).map { _ in try freePort() }
+            let folder = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let fifo = folder.appending(path: "log").path
+            // Safety: a NUL-terminated copy of the path.
+            try #require(unsafe mkfifo(fifo, 0o600) == 0)
+            // Held open, so that it can be opened for writing, and never read.
+            let reader = unsafe open(fifo, O_RDWR | O_NONBLOCK)
+            defer { close(reader) }
+            let proxy = try ProxyProcess(
+                configuration: configuration(
+                    listeners: [ports[0]], services: [:],
+                    routes: ["{ host: \"a.test\", redirect: { to: \"https://b.test\" } }"],
+                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" },"
+                ).replacing("access: false", with: "access: true, file: \"\(fifo)\""), awaiting: [ports[0]])
+            // Each line is longer than a kibibyte: four mebibytes wait, and then some.
+            let path = "/" + String(repeating: "x", count: 1000)
+            let client = try Peer(connectedTo: ports[0])
+            let batch = String(repeating: request(path, host: "a.test"), count: 50)
+            var slowest = Duration.zero
+            for _ in 0..<120 {
+                let begin = Deadline.now
+                client.says(batch)
+                for _ in 0..<50 { #expect(try client.hearsAnswer().head.status == 308) }
+                slowest = max(slowest, begin.duration(to: .now))
+            }
+            #expect(slowest < .seconds(5), "\(slowest) for fifty requests")
+            let metrics = try runTool(["curl", "-sS", "http://127.0.0.1:\(ports[1])/metrics"]).output
+            let dropped = metrics.split(separator: "\n").first { $0.hasPrefix("hdproxy_log_dropped_total ") }
+            #expect(dropped.flatMap { Int($0.split(separator: " ")[1]) } ?? 0 > 0, "\(dropped ?? "")")
+            #expect(proxy.exitStatus() == nil)
+        }
+    }
+
+    @Test("what was refused can be read afterwards, without its secrets")
+    func rejected() async throws {
+        try await onThread {
+            let ports = try (0..<2).map { _ in try freePort() }
+            let proxy = try ProxyProcess(
+                configuration: configuration(
+                    listeners: [ports[0]], services: [:],
+                    routes: ["{ host: \"a.test\", redirect: { to: \"https://b.test\" } }"],
+                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" },"), awaiting: [ports[0]])
+            for head in [
+                "GET /x?token=hidden1 HTTP/1.1\r\nHost: a.test\r\nAuthorization: hidden2\r\nTransfer-Encoding: gzip\r\n\r\n",
+                "GET /x?y=hidden3 HTTP/1.1\r\nHost: nobody.test\r\nCookie: hidden4\r\n\r\n",
+            ] {
+                let client = try Peer(connectedTo: ports[0])
+                client.says(head)
+                #expect(try client.hearsAnswer().head.status >= 400)
+            }
+            let text = try runTool(["curl", "-sS", "http://127.0.0.1:\(ports[1])/api/v1/rejected"]).output
+            let object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: [[String: Any]]]
+            let rejected = try #require(object?["rejected"])
+            #expect(rejected.map { $0["reason"] as? String } == ["no_route", "bad_transfer_encoding"], "\(text)")
+            #expect(rejected.allSatisfy { $0["peer"] as? String == "127.0.0.1" })
+            #expect((rejected[0]["head"] as? [String])?.first == "GET /x?y=* HTTP/1.1")
+            #expect((rejected[1]["head"] as? [String])?.contains("Transfer-Encoding: gzip") == true)
+            #expect(!text.contains("hidden"), "\(text)")
+            #expect(proxy.exitStatus() == nil)
+        }
+    }
+}
