@@ -85,7 +85,7 @@ extension Connections {
 
     /// Keeps what the input of a client whose request is refused begins with.
     mutating func keepRefused(_ c: Int32, _ outcome: Outcome) {
-        guard outcome.kind.isRefusal else { return }
+        guard outcome.kind.isRefusal, refusedHeads.wants(now) else { return }
         let lines = clients[c].input.withReadable { RefusedHead.redact($0) }
         let reason = outcome.rejection.map { $0.reason.description } ?? outcome.word.description
         refusedHeads.add(

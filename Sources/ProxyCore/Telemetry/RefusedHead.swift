@@ -163,9 +163,21 @@ public struct RefusedHead: Sendable, Equatable {
     }
 }
 
-/// The heads that were refused last, the latest one last.
+/// The heads that were refused last, the latest one last. To write one down costs many times what refusing it costs, so of
+/// a flood only some are: whoever sends it must not set the price.
 struct RefusedHeads {
+    /// From one head that is kept to the next, at the least.
+    static let distance = Instant.Span.milliseconds(10)
+
     private(set) var all: [RefusedHead] = []
+    private var nextAt = Instant(nanoseconds: .min)
+
+    /// Whether one that is refused at `now` is to be kept.
+    mutating func wants(_ now: Instant) -> Bool {
+        guard now >= nextAt else { return false }
+        nextAt = now + Self.distance
+        return true
+    }
 
     /// Adds one; the oldest goes where there are many.
     mutating func add(_ head: RefusedHead) {

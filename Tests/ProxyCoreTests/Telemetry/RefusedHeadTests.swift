@@ -85,4 +85,14 @@ import Testing
         let merged = WorkerTelemetry.merged([one, other]).refusedHeads.map(\.wallMicroseconds)
         #expect(merged.count == 32 && merged == merged.sorted() && merged.last == 109)
     }
+
+    @Test("of a flood few are written down, and of those that come one by one each")
+    func flood() {
+        var heads = RefusedHeads()
+        let start = Instant(nanoseconds: 1_000_000_000)
+        let flood = (0..<10_000).filter { heads.wants(start + Instant.Span(nanoseconds: Int64($0) * 10_000)) }
+        #expect(flood.count == 10)
+        let single = (1...50).filter { heads.wants(start + .milliseconds(Int64($0) * 100)) }
+        #expect(single.count == 50)
+    }
 }
