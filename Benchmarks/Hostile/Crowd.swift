@@ -35,8 +35,9 @@ func crowdCommand() -> Command {
 
 /// The connections of one process.
 struct Crowd {
-    /// New connections that are begun in one step of 10 ms.
-    private static let beginsPerStep = 25
+    /// New connections that are begun in one step of 10 ms, until all have come and afterwards: it is slowness that is
+    /// measured, not a flood of connections.
+    private static let beginsPerStep = (first: 25, later: 5)
     private static let step: UInt64 = 10_000_000
 
     private struct Member {
@@ -100,7 +101,7 @@ struct Crowd {
     }
 
     private mutating func begin() {
-        for _ in 0..<Self.beginsPerStep {
+        for _ in 0..<(hasTold ? Self.beginsPerStep.later : Self.beginsPerStep.first) {
             guard let index = missing.popLast() else { return }
             let fd = makeSocket(for: address, isNonblocking: true)
             guard fd >= 0 else {

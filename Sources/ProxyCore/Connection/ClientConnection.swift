@@ -109,6 +109,8 @@ struct ClientConnection: ~Copyable {
     var canReplay = false
     /// Whether it stands among those that keep us waiting.
     var isSlow = false
+    /// Whether it is its answer that it does not take.
+    var isSlowReader = false
     /// Whether it stands in the queue of its service.
     var isQueued = false
     /// Whether the next attempt must open a connection of its own.

@@ -259,6 +259,8 @@ extension Connections {
             if outcome == .upstreamStalled, clients[c].upstream >= 0 {
                 noteFailure(upstreams[clients[c].upstream].endpoint, .upstreamStalled)
             }
+            // What it did not read would else stay in the kernel for as long as it likes.
+            if outcome == .clientStalled { clients[c].socket.resetOnClose() }
             perform(clients[c].exchange.failed(outcome), c)
         }
     }

@@ -16,7 +16,8 @@ extension Connections {
 
     /// Frees a descriptor. Whether one could be freed.
     mutating func makeRoom() -> Bool {
-        closeOldestNewcomer() || closeSomeIdleUpstream() || closeSlowest() || closeOldestIdle()
+        // Those in the pool are what the others' requests go over, so whoever keeps us waiting goes before.
+        closeOldestNewcomer() || closeSlowest() || closeSomeIdleUpstream() || closeOldestIdle()
     }
 
     /// Frees a client's place. Whether one could be freed.
@@ -29,9 +30,13 @@ extension Connections {
     /// What OpenSSL takes for one, measured: more while its handshake goes on, less afterwards.
     private static var bytesPerSecureClient: Int { 48 * 1024 }
 
+    /// What a client that does not read keeps in the kernel at the least: that counts in a cgroup, too.
+    private static var bytesPerReader: Int { 96 * 1024 }
+
     /// Bytes of memory that connections take now.
     var memoryInUse: Int {
         buffers.bytesLent &+ clients.count &* Self.bytesPerClient &+ secureClients &* Self.bytesPerSecureClient
+            &+ slowReaders &* Self.bytesPerReader
     }
 
     /// Whether they take as much as they may.
@@ -62,6 +67,8 @@ extension Connections {
     mutating func enterSlow(_ c: Int32) {
         if clients[c].isSlow { return }
         clients[c].isSlow = true
+        clients[c].isSlowReader = clients[c].waiting == .clientReads
+        if clients[c].isSlowReader { slowReaders &+= 1 }
         slow.append(c, clients)
     }
 
@@ -70,6 +77,7 @@ extension Connections {
     mutating func leaveSlow(_ c: Int32) {
         guard clients[c].isSlow else { return }
         clients[c].isSlow = false
+        if clients[c].isSlowReader { slowReaders &-= 1 }
         slow.remove(c, clients)
     }
 

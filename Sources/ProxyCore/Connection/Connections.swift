@@ -69,6 +69,8 @@ public struct Connections: ~Copyable {
     var regulars = IdleList()
     /// Clients that keep us waiting in the middle of something: of a head, of a body, of their answer.
     var slow = IdleList()
+    /// Those of them that do not take their answer.
+    var slowReaders = 0
     /// Bytes of memory that connections may take; 0: as much as there is.
     var memoryMax = 0
     /// Clients that speak TLS, or will once their PROXY header has come.

@@ -210,6 +210,57 @@ import Testing
         #expect(counted >= 2)
     }
 
+    @Test func whoKeepsUsWaitingGoesBeforeWhatIsKeptForOthers() throws {
+        let server = try PeerServer()
+        var rig = try Rig(snapshot(server))
+        let regular = try rig.client()
+        regular.write(getRequest)
+        rig.turn()
+        rig.turn()
+        let upstream = try #require(server.accept())
+        rig.turn()
+        _ = upstream.read()
+        upstream.write(okResponse)
+        rig.turn()
+        #expect(regular.read()?.hasPrefix("HTTP/1.1 200 ") == true)
+        let slow = try rig.client()
+        slow.write("GET / HTTP/1.1\r\n")
+        rig.turn()
+        rig.pass(2000)
+        let hasRoom = rig.connections.makeRoom()
+        let pooled = rig.connections.idleUpstreamCount
+        #expect(hasRoom && slow.read() == nil && regular.read() == "" && pooled == 1)
+    }
+
+    @Test func whatTheKernelHoldsForThoseWhoDoNotReadCounts() throws {
+        let server = try PeerServer()
+        var rig = try Rig(snapshot(server))
+        let client = try rig.client()
+        client.write(getRequest)
+        rig.turn()
+        rig.turn()
+        let upstream = try #require(server.accept())
+        rig.turn()
+        _ = upstream.read()
+        let before = rig.connections.memoryInUse
+        upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n")
+        var piece = ByteBuffer(capacity: 1 << 18)
+        while piece.writableCount > 0 { piece.append(UInt8(ascii: "x")) }
+        for _ in 0..<100 {
+            piece.rewind()
+            _ = upstream.fill(&piece)
+            rig.turn()
+        }
+        let stuck = rig.connections.memoryInUse
+        #expect(stuck - before >= 80 * 1024, "\(before), then \(stuck)")
+        client.end()
+        rig.pass(130_000)
+        rig.pass(130_000)
+        let after = rig.connections.memoryInUse
+        let isOver = rig.connections.isEmpty
+        #expect(isOver && after < before, "\(after)")
+    }
+
     @Test func aRefusedHeadCanBeReadAfterwards() throws {
         let server = try PeerServer()
         var rig = try Rig(snapshot(server))
