@@ -20,6 +20,9 @@ public enum Transfer: Equatable, Sendable {
 public struct Socket: ~Copyable, Sendable {
     private let descriptor: FileDescriptor
 
+    /// Flags of a send to a peer that may be gone: an error then, and no signal.
+    static var withoutSignal: Int32 { Int32(MSG_NOSIGNAL) }
+
     /// Takes over a socket.
     @inline(__always) public init(owning number: Int32) { descriptor = FileDescriptor(owning: number) }
 
@@ -193,7 +196,7 @@ public struct Socket: ~Copyable, Sendable {
         var failure: Int32 = 0
         // Safety: the kernel reads at most the readable bytes.
         let n = unsafe buffer.withUnsafeReadable { memory in
-            let n = unsafe Glibc.send(number, memory.baseAddress, min(memory.count, limit), Int32(MSG_NOSIGNAL))
+            let n = unsafe Glibc.send(number, memory.baseAddress, min(memory.count, limit), Self.withoutSignal)
             if n < 0 { failure = errno }
             return n
         }

@@ -48,7 +48,7 @@ private func readFromSocket(_ bio: OpaquePointer?, _ room: UnsafeMutablePointer<
 private func writeToSocket(_ bio: OpaquePointer?, _ bytes: UnsafePointer<CChar>?, _ count: Int32) -> Int32 {
     guard let state = unsafe socketState(bio) else { return -1 }
     unsafe hd_clear_retry(bio)
-    let n = unsafe send(state.pointee.descriptor, bytes, Int(count), Int32(MSG_NOSIGNAL))
+    let n = unsafe send(state.pointee.descriptor, bytes, Int(count), Socket.withoutSignal)
     if n < 0, errno == EAGAIN || errno == EINTR { unsafe hd_retry_write(bio) }
     return Int32(truncatingIfNeeded: n)
 }
