@@ -28,6 +28,12 @@ demo: build ## run the proxy with four backends of its own on 127.0.0.1:8080; Ct
 test: setup-test ## run all tests
 	@SWIFT='$(SWIFT)' .ci/test
 
+.PHONY: test-asan test-tsan
+test-asan: setup-test ## run tests under the address sanitizer
+	@SWIFT='$(SWIFT)' .ci/test-sanitized address
+test-tsan: setup-test ## run tests under the thread sanitizer
+	@SWIFT='$(SWIFT)' .ci/test-sanitized thread
+
 .PHONY: fuzz
 fuzz: setup-test ## look for inputs that break something; SECONDS=600 in all, TARGET=one of them, REPLAY=a finding
 	@SWIFT='$(SWIFT)' .ci/fuzz $(if $(REPLAY),replay $(TARGET) $(REPLAY),run $(or $(SECONDS),60) $(TARGET))
@@ -58,7 +64,7 @@ image: ## the container image hdproxy:latest, from scratch, if docker is here
 
 .PHONY: clean
 clean: ## remove everything that was built
-	rm -rf .build .build-static .build-lint .build-fuzz
+	rm -rf .build .build-static .build-lint .build-fuzz .build-address .build-thread
 
 .PHONY: setup-build setup-test setup-bench
 setup-build setup-test setup-bench:

@@ -3,10 +3,18 @@
 // There are no package dependencies, by design.
 import PackageDescription
 
+// `make test-tsan`: what makes waiting for a Mutex visible to the sanitizer is part of every program. The sanitizer has the
+// compiler note each `inout` of a part as one of the whole, which its own check then takes for two at once; every other
+// build has that check.
+let isThreadSanitized = Context.environment["HDPROXY_SANITIZED"] == "thread"
+let sanitized: [SwiftSetting] =
+    isThreadSanitized ? [.unsafeFlags(["-Xllvm", "-sil-disable-pass=diagnose-static-exclusivity"])] : []
+
 // An async function that names no actor runs where its caller runs: the control thread stays alone.
-let swift: [SwiftSetting] = [
-    .swiftLanguageMode(.v6), .strictMemorySafety(), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-]
+let swift: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6), .strictMemorySafety(), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ] + sanitized
 
 // `make fuzz` builds another package out of the same sources: a program around libFuzzer, which needs every module
 // instrumented and the program's own sources as a library. Its build folder is its own, too.
@@ -51,7 +59,8 @@ let package = Package(
 
         // What tests of several targets share: running programs of the machine's, the wire corpus.
         .target(
-            name: "TestTools", dependencies: ["CLinux", "ProxyCore"], path: "Tests/TestTools", swiftSettings: swift),
+            name: "TestTools", dependencies: ["CLinux", "ProxyCore"], path: "Tests/TestTools",
+            exclude: ["ThreadSanitizer"], swiftSettings: swift),
         .testTarget(name: "ProxyCoreTests", dependencies: ["ProxyCore", "TestTools"], swiftSettings: swift),
         .testTarget(name: "DiscoveryTests", dependencies: ["Discovery", "FakeCluster"], swiftSettings: swift),
         .testTarget(name: "HDProxyTests", dependencies: ["HDProxy", "TestTools"], swiftSettings: swift),
@@ -75,4 +84,14 @@ if isFuzzed {
             name: "hdproxy-fuzz", dependencies: ["CFuzzer", "ProxyCore", "Discovery", "HDProxy"], path: "Tests/Fuzz",
             exclude: ["C", "Corpus", "Findings", "README.md", "ReplayTests.swift"], swiftSettings: swift + fuzzed),
     ]
+}
+
+if isThreadSanitized {
+    package.targets.append(.target(name: "CThreadSanitizer", path: "Tests/TestTools/ThreadSanitizer"))
+    package.targets.first { $0.name == "ProxyCore" }?.dependencies.append("CThreadSanitizer")
+    // The compiler breaks on the harness with this sanitizer (Swift 6.3.1: "Invalid bitcast i32 to ptr").
+    package.products.removeAll { $0.name == "hdproxy-bench" }
+    package.targets.removeAll { $0.name == "hdproxy-bench" }
+    let stage = package.targets.first { $0.name == "EndToEnd" }
+    stage?.dependencies.removeAll { if case .byNameItem("hdproxy-bench", _) = $0 { true } else { false } }
 }

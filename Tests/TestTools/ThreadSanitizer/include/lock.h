@@ -1,0 +1,2 @@
+// Empty: nobody calls what stands beside it by its name in C.
+#pragma once
