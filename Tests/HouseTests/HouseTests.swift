@@ -132,7 +132,7 @@ struct HouseTests {
 
     @Test(
         "files and folders that the documents name exist",
-        arguments: ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
+        arguments: ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md"])
     func namedFiles(document: String) throws {
         let text = try #require(tree.file(document)).lines
         var faults: [String] = []

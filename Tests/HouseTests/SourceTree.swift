@@ -98,7 +98,7 @@ struct SourceTree: Sendable {
                 files.append(try Self.file("\(folder)/\(name)", in: root))
             }
         }
-        for name in ["Package.swift", "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        for name in ["Package.swift", "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md"] {
             files.append(try Self.file(name, in: root))
         }
         self.files = files.sorted { $0.path < $1.path }
