@@ -20,7 +20,7 @@ extension Connections {
             addPending(c)
         }
         clients[c].waiting = .nextRequest
-        clientTimers.arm(c, at: now + times.keepAlive)
+        awaitNext(c)
         // What arrived while nobody looked tells no second time.
         if clients[c].isReadable { addPending(c) }
     }
@@ -237,6 +237,7 @@ extension Connections {
     mutating func clientIsDue(_ c: Int32) {
         switch clients[c].phase {
         case .idle where clients[c].awaitsProxyHeader: turnAway(c, .proxyTimeout)
+        case .idle where clients[c].waiting == .nextRequest && stillReads(c): break
         // Nothing was asked, so nothing is answered.
         case .idle, .lingering: closeClient(c)
         case .handshake: handshakeEnds(c, .timeout)

@@ -118,6 +118,28 @@ extension Connections {
         }
     }
 
+    /// The client has had its answer, as far as we are concerned: all of it may still lie in the kernel.
+    @inline(__always)
+    mutating func awaitNext(_ c: Int32) {
+        clients[c].responseDue = now + times.keepAlive
+        clients[c].takenThen = .max
+        clientTimers.arm(c, at: min(clients[c].responseDue, now + Instant.Span(nanoseconds: times.reading.longest)))
+    }
+
+    /// Whether a client that is silent may stay so: its time is not over, and it has its answer, or takes it fast enough.
+    mutating func stillReads(_ c: Int32) -> Bool {
+        guard now < clients[c].responseDue else { return false }
+        let left = UInt64(max(0, clients[c].socket.unacknowledgedCount()))
+        if left > 0, clients[c].takenThen != .max, left &+ times.leastTaken > clients[c].takenThen {
+            clients[c].socket.resetOnClose()
+            return false
+        }
+        clients[c].takenThen = left
+        let look = left == 0 ? clients[c].responseDue : now + Instant.Span(nanoseconds: times.reading.longest)
+        clientTimers.arm(c, at: min(clients[c].responseDue, look))
+        return true
+    }
+
     /// Whether a client whose patience is used up reads all the same: what it takes shows in the socket only when there is
     /// room for much again, so the kernel is asked how much it has not acknowledged. Then it may go on.
     mutating func reads(_ c: Int32) -> Bool {

@@ -261,6 +261,37 @@ import Testing
         #expect(isOver && after < before, "\(after)")
     }
 
+    @Test func anAnswerThatLiesInTheKernelUnreadEndsItsConnectionToo() throws {
+        for isRead in [false, true] {
+            let server = try PeerServer()
+            var rig = try Rig(snapshot(server))
+            let client = try rig.client()
+            client.write(getRequest)
+            rig.turn()
+            rig.turn()
+            let upstream = try #require(server.accept())
+            rig.turn()
+            _ = upstream.read()
+            // More than the client's own buffer takes, less than ours and the kernel's.
+            let size = 6 << 20
+            upstream.write("HTTP/1.1 200 OK\r\nContent-Length: \(size)\r\n\r\n")
+            var rest = ByteBuffer(capacity: size)
+            while rest.writableCount > 0 { rest.append(UInt8(ascii: "x")) }
+            var taken = 0
+            for _ in 0..<400 where !rest.isEmpty || isRead {
+                _ = upstream.fill(&rest)
+                if isRead, case .bytes(let n) = client.take(1 << 20) { taken += n }
+                rig.turn()
+            }
+            for _ in 0..<10 {
+                rig.pass(60_000)
+                if isRead { _ = client.take(1 << 20) }
+            }
+            let isOver = rig.connections.isEmpty
+            #expect(isOver == !isRead, "\(isRead)")
+        }
+    }
+
     @Test func aRefusedHeadCanBeReadAfterwards() throws {
         let server = try PeerServer()
         var rig = try Rig(snapshot(server))
