@@ -52,6 +52,11 @@ bench: setup-bench build ## compare with nginx and HAProxy; ARGS='micro' or othe
 allocations: setup-test build ## malloc, retain and release a request, counted by callgrind
 	@.ci/count-allocations $(PROGRAM)
 
+.PHONY: testssl
+testssl: build ## what testssl.sh finds at a listener with TLS, in some four minutes; nothing above LOW
+	@.ci/install testssl
+	@.ci/testssl $(PROGRAM)
+
 .PHONY: lint
 lint: setup-build ## format and warnings: neither may find anything
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks

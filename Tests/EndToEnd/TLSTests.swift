@@ -14,7 +14,10 @@ private final class SecureStage: Sendable {
     let adminPort: UInt16
 
     /// `more` goes into `tls`; `top` beside it.
-    init(more: (CertificateFolder) throws -> String = { _ in "" }, top: String = "", log: Bool = false) throws {
+    init(
+        more: (CertificateFolder) throws -> String = { _ in "" }, top: String = "", log: Bool = false,
+        handoff: String = ""
+    ) throws {
         certificates = try CertificateFolder()
         let large = Data((0..<(8 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 7) })
         nginx = try Nginx(port: try freePort(), files: ["small": Data("small".utf8), "large": large])
@@ -34,7 +37,7 @@ private final class SecureStage: Sendable {
                   routes: [ { host: "*", service: "n" } ],
                   log: { access: \(log) },
                   admin: { address: "127.0.0.1:\(adminPort)", socket: "" },
-                  handoff: { socket: "" },
+                  handoff: { socket: "\(handoff)" },
                   \(top)
                 }
                 """, awaiting: [port, adminPort])
@@ -320,6 +323,97 @@ struct TLSTests {
             server.socket.close()
             #expect(client.hearsEnd() == .end)
             withExtendedLifetime(proxy) {}
+        }
+    }
+
+    // MARK: Changes
+
+    @Test("certificates that change on disk are shown from then on; a pair that does not fit changes nothing")
+    func renewal() async throws {
+        try await onThread {
+            let stage = try SecureStage()
+            let certificates = stage.certificates
+            let old = try SecurePeer(stage.port, trusting: certificates.authority)
+            func subject() throws -> String {
+                let (_, text) = try stage.openssl("-brief", name: "other.test")
+                return text.split(separator: "\n").first { $0.hasPrefix("Peer certificate: ") }.map(String.init) ?? text
+            }
+            #expect(try subject() == "Peer certificate: CN = other")
+            // The certificate alone: its key is not there yet.
+            let next = try certificates.authority.issue(.server, name: "next", dnsNames: ["other.test"])
+            try certificates.write("other", next.certificateChain)
+            #expect(stage.proxy.awaitOutput("\"event\":\"certificates\",\"outcome\":\"refused\""))
+            #expect(stage.proxy.output.contains("key values mismatch"))
+            #expect(try subject() == "Peer certificate: CN = other")
+            try certificates.write("other-key", next.key)
+            #expect(stage.proxy.awaitOutput("\"event\":\"certificates\",\"outcome\":\"applied\",\"listeners\":\"s\""))
+            #expect(try subject() == "Peer certificate: CN = next")
+            // Who was connected stays.
+            try old.says("GET /told HTTP/1.1\r\nHost: n.test\r\n\r\n")
+            _ = try old.hears("https n.test")
+            #expect(try stage.metric("hdproxy_tls_reloads_total").map { $0.suffix(1) } == ["1", "1"])
+            let ends = try stage.metric("hdproxy_tls_certificate_expiry_timestamp_seconds")
+            #expect(ends.contains { $0.contains(certificates.path("other")) } && ends.count == 3, "\(ends)")
+        }
+    }
+
+    @Test("where a reload asks for certificates, connections from before get one more answer and come back under it")
+    func stricterRule() async throws {
+        try await onThread {
+            let stage = try SecureStage()
+            let certificates = stage.certificates
+            let old = try SecurePeer(stage.port, trusting: certificates.authority)
+            let file = stage.proxy.configurationFile
+            let text = try String(contentsOf: file, encoding: .utf8)
+            let stricter = text.replacingOccurrences(
+                of: "tls: { ", with: "tls: { clientCA: \"\(certificates.path("ca"))\", ")
+            #expect(stricter != text)
+            try Data(stricter.utf8).write(to: file, options: .atomic)
+            #expect(stage.proxy.awaitOutput("\"event\":\"reload\",\"outcome\":\"applied\""))
+            try old.says("GET /told HTTP/1.1\r\nHost: n.test\r\n\r\n")
+            #expect(try old.hears("https n.test").contains("Connection: close"))
+            #expect(old.hearsEnd() == .end)
+            #expect(try stage.curl().0 != 0)
+            let client = try certificates.client("good")
+            #expect(try stage.curl("--cert", client) == (0, "https n.test"))
+        }
+    }
+
+    @Test("a drain ends TLS connections with TLS's own end, after the answers that are under way")
+    func drain() async throws {
+        try await onThread {
+            let stage = try SecureStage(top: "drain: { timeout: \"1s\" },")
+            let silent = try SecurePeer(stage.port, trusting: stage.certificates.authority)
+            let busy = try SecurePeer(stage.port, trusting: stage.certificates.authority)
+            // Begun, and gone on with after the signal.
+            try busy.says("PUT /takes HTTP/1.1\r\nHost: n.test\r\nContent-Length: 10\r\n\r\n12345")
+            let half = try Peer(connectedTo: stage.port)
+            half.socket.send([22, 3, 1])
+            stage.proxy.signal(SIGTERM)
+            #expect(stage.proxy.awaitOutput("\"event\":\"draining\""))
+            try busy.says("67890")
+            #expect(try busy.hears("taken").contains("Connection: close"))
+            #expect(busy.hearsEnd() == .end)
+            #expect(silent.hearsEnd() == .end)
+            #expect(half.hearsEnd())
+            #expect(stage.proxy.awaitExit(within: .seconds(5)) == 0)
+        }
+    }
+
+    @Test("a successor goes on with the sessions of the process before it", arguments: ["-tls1_2", "-tls1_3"])
+    func handoff(version: String) async throws {
+        try await onThread {
+            let name = "@hdproxy-test/\(UUID().uuidString)"
+            let stage = try SecureStage(handoff: name)
+            let kept = stage.certificates.folder.appending(path: "session").path
+            #expect(try stage.openssl(version, "-sess_out", kept).1.contains("New, TLS"))
+            let text = try String(contentsOf: stage.proxy.configurationFile, encoding: .utf8)
+            let next = try ProxyProcess(configuration: text, awaiting: [])
+            #expect(next.awaitOutput("\"event\":\"taken_over\"", within: .seconds(20)))
+            #expect(stage.proxy.awaitOutput("\"event\":\"handed_over\"", within: .seconds(20)))
+            #expect(try stage.openssl(version, "-sess_in", kept).1.contains("Reused, TLS"))
+            #expect(try stage.metric("hdproxy_tls_handshakes_total").contains { $0.contains("\"resumed\"") })
+            next.stop()
         }
     }
 }

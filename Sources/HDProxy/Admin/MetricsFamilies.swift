@@ -101,6 +101,12 @@ struct MetricsFamily: Sendable {
             }
         },
         MetricsFamily(
+            .gauge, "hdproxy_tls_certificate_expiry_timestamp_seconds",
+            "When the first certificate of a file ends, by the file."
+        ) { figures, text in
+            for file in figures.certificates { text.sample(["name": file.name], Int(file.notAfter)) }
+        },
+        MetricsFamily(
             .counter, "hdproxy_tls_reloads_total", "Changes of certificates, keys and authorities on disk."
         ) { figures, text in
             text.sample(["outcome": "applied"], figures.tlsReloads.applied)

@@ -19,6 +19,8 @@ struct MetricsFigures: Sendable {
     var handoffs = HandoffCounts()
     /// How often certificates that changed on disk were taken over, and refused.
     var tlsReloads = (applied: 0, refused: 0)
+    /// Certificates and authorities, and when they end.
+    var certificates: [DatedFile] = []
     /// What earlier processes counted, which is added.
     var inherited = InheritedCounters()
     /// What the system says of this process.

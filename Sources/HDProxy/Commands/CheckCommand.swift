@@ -1,5 +1,7 @@
 // `hdproxy check [--config FILE] [--print]`
 
+import ProxyCore
+
 extension Command {
     static let check = Command(
         name: "check", summary: "read and validate the configuration, open nothing",
@@ -7,6 +9,9 @@ extension Command {
         details: """
             Each error is a line on standard error:
               FILE:LINE:COL: key.path: what is wrong; what is allowed
+
+            Of certificates it says for which names they are, until when, and whether Cloudflare
+            accepts them in the mode Full (strict); what somebody should look at is a warning.
 
             Exit status: 0 when the configuration is valid, else 2.
 
@@ -24,7 +29,12 @@ extension Command {
                 counted(settings.listeners.count, "listener"), counted(settings.services.count, "service"),
                 counted(settings.routes.count, "route"),
             ]
-            return Reply(status: 0, output: "\(path): valid: \(parts.joined(separator: ", "))\n")
+            var lines = ["\(path): valid: \(parts.joined(separator: ", "))"]
+            let now = Clock.wallMicroseconds() / 1_000_000
+            for remark in CertificateCheck.remarks(settings, now: now) {
+                lines.append("\(path): \(remark.path): \(remark.isWarning ? "warning: " : "")\(remark.text)")
+            }
+            return Reply(status: 0, output: lines.joined(separator: "\n") + "\n")
         }
     }
 }

@@ -88,6 +88,7 @@ extension ControlLoop: AdminState {
         figures.workers.droppedLogLines &+= log.dropped
         figures.handoffs = handoffs
         figures.tlsReloads = tls.reloads
+        figures.certificates = settings.datedFiles
         figures.inherited = inherited
         return figures
     }

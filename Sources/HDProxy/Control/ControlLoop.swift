@@ -171,6 +171,7 @@ final class ControlLoop {
         ControlThread.spawn { [self] in await followSightings() }
         ControlThread.spawn { [self] in await followRollouts() }
         ControlThread.spawn { [self] in await followTicketKeys() }
+        ControlThread.spawn { [self] in await followExpiry() }
         guard startAdmin() else { return 1 }
         ControlThread.spawn { [self] in await serveOnceDiscovered() }
         // The file may have changed since it was read, before anybody watched it.

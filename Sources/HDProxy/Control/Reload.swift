@@ -98,6 +98,7 @@ extension ControlLoop {
         tls.adopt(terms)
         workers.secure(tls.provision)
         watchFiles(of: new)
+        warnOfExpiry()
         workers.adopt(snapshot, added: copies, removed: removed)
         adopt(handoff: new.handoff)
         log.level = new.log.level

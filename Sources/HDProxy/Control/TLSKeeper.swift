@@ -20,6 +20,8 @@ final class TLSKeeper {
     private(set) var ticketKeys = [TicketKey.random()]
     /// How often files were taken over, and refused.
     var reloads = (applied: 0, refused: 0)
+    /// What was said of certificates that end.
+    var expiry = ExpiryWatch()
     /// What was wrong with files last, so that it is said once.
     var complaint: [String] = []
 
@@ -68,6 +70,27 @@ final class TLSKeeper {
 }
 
 extension ControlLoop {
+    /// The keys that session tickets are sealed with, the present one first.
+    var ticketKeys: [TicketKey] { tls.ticketKeys }
+
+    /// Warns of certificates that end soon, once an hour.
+    func followExpiry() async {
+        repeat { warnOfExpiry() } while await ControlThread.sleep(for: .seconds(3600)) == .timedOut
+    }
+
+    /// Warns of certificates of which that is due.
+    func warnOfExpiry() {
+        let now = Clock.wallMicroseconds() / 1_000_000
+        for warning in tls.expiry.warnings(settings.datedFiles, at: now) {
+            log.write(
+                warning.days < 7 ? .error : .warn, "certificate_expires",
+                [
+                    "file": .text(warning.file.name), "days": .count(warning.days),
+                    "at": .text(CivilTime.timestamp(wallMicroseconds: warning.file.notAfter &* 1_000_000)),
+                ])
+        }
+    }
+
     /// Makes a new key for session tickets now and then.
     func followTicketKeys() async {
         while await ControlThread.sleep(until: Clock.now() + TLSKeeper.rotation) == .timedOut {
@@ -89,6 +112,7 @@ extension ControlLoop {
                 .info, "certificates",
                 ["outcome": .text("applied"), "listeners": .text(prepared.changed.joined(separator: ", "))])
             watchFiles(of: settings)
+            warnOfExpiry()
             return .applied(generation: generation)
         } catch {
             return refuseCertificates([error.description])

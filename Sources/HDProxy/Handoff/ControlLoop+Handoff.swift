@@ -68,7 +68,7 @@ extension ControlLoop {
                 return sorted?.dropped.entries.map(\.address.description)
             })
         switch takeover {
-        case .taken(let connection, let counters):
+        case .taken(let connection, let counters, let ticketKeys):
             guard let sorted, phase == .starting else {
                 // The predecessor sees the end, and goes on.
                 connection.close()
@@ -77,6 +77,8 @@ extension ControlLoop {
             stock = sorted.kept
             handoffs.taken += 1
             inherited = counters
+            tls.inherit(ticketKeys)
+            workers.secure(tls.provision)
             log.write(.info, "taken_over", ["pid": .count(process)])
             return TakenOver(
                 predecessor: connection, admin: sorted.admin, handoff: sorted.handoff, dropped: sorted.dropped)

@@ -7,8 +7,9 @@ import ProxyCore
 
 /// What became of asking.
 enum Takeover {
-    /// The place is ours: the connection on which the predecessor watches us, and what it has counted.
-    case taken(HandoffConnection, InheritedCounters)
+    /// The place is ours: the connection on which the predecessor watches us, what it has counted, and the keys of its
+    /// session tickets.
+    case taken(HandoffConnection, InheritedCounters, [TicketKey])
     /// There is no predecessor, or none that gives.
     case alone(Taking.Ending)
 }
@@ -73,6 +74,7 @@ struct HandoffClient {
         _ prepare: @ControlThread (HandoffGift) -> [String]?
     ) async -> Takeover? {
         var counters = InheritedCounters()
+        var ticketKeys: [TicketKey] = []
         var actions = taking.connected(to: connection.peerUser, own: geteuid(), at: Clock.now())
         while isWanted() {
             while let action = actions.first {
@@ -89,7 +91,7 @@ struct HandoffClient {
                     dropped = answer ?? []
                     actions += taking.prepared(answer != nil, at: Clock.now())
                 case .received: await connection.send(.received(dropped: dropped), until: taking.deadline)
-                case .serve: return .taken(connection, counters)
+                case .serve: return .taken(connection, counters, ticketKeys)
                 case .again: return nil
                 case .giveUp(let ending):
                     connection.close()
@@ -99,7 +101,10 @@ struct HandoffClient {
             switch await connection.receive(until: taking.deadline) {
             case .message(let message, let descriptors):
                 note(message, descriptors)
-                if case .stopped(let all, _) = message { counters = all }
+                if case .stopped(let all, let keys) = message {
+                    counters = all
+                    ticketKeys = TicketKeysText.read(keys)
+                }
                 actions = taking.heard(message, descriptors: descriptors.count, at: Clock.now())
             case .garbage: actions = taking.heardGarbage()
             case .end: actions = taking.closed(at: Clock.now())

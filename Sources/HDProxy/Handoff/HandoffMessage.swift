@@ -13,6 +13,7 @@
 // the successor asks with the range that it speaks.
 
 import Foundation
+import ProxyCore
 
 /// A message of a handoff.
 enum HandoffMessage: Codable, Equatable, Sendable {
@@ -36,6 +37,24 @@ enum HandoffMessage: Codable, Equatable, Sendable {
 
     /// Protocol versions that this program speaks.
     static let versions = 1...1
+}
+
+/// Keys of session tickets as they travel: one after the other, in base64. Whoever reads them is a process of the same
+/// user, who can read our memory, too.
+enum TicketKeysText {
+    /// Keys that are taken at most.
+    static let keysMax = 4
+
+    /// `keys` as text.
+    static func write(_ keys: [TicketKey]) -> String { Data(keys.flatMap(\.bytes)).base64EncodedString() }
+
+    /// The keys that `text` holds; none where it is not of that form.
+    static func read(_ text: String) -> [TicketKey] {
+        guard let data = Data(base64Encoded: text), data.count % TicketKey.byteCount == 0 else { return [] }
+        let bytes = [UInt8](data)
+        return stride(from: 0, to: bytes.count, by: TicketKey.byteCount).prefix(keysMax)
+            .compactMap { TicketKey(bytes: Array(bytes[$0..<($0 + TicketKey.byteCount)])) }
+    }
 }
 
 /// Why a predecessor says no.

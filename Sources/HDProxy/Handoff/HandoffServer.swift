@@ -16,6 +16,8 @@ protocol HandoffOwner: AnyObject {
     func stopAccepting() async -> Bool
     /// What was counted until now, for the successor.
     func countersToPassOn() async -> InheritedCounters
+    /// The keys of session tickets, for the successor.
+    var ticketKeys: [TicketKey] { get }
     /// Closes the sockets of addresses where nobody is going to accept.
     func drop(addresses: [String])
     /// The successor accepts from now on.
@@ -285,7 +287,8 @@ final class HandoffServer {
         owner.handedOver(to: asker.process, version: asker.version)
         let counters = await owner.countersToPassOn()
         let isTaken = await asker.connection.send(
-            .stopped(counters: counters, sessionTicketKeys: ""), until: Clock.now() + Self.answerTakes)
+            .stopped(counters: counters, sessionTicketKeys: TicketKeysText.write(owner.ticketKeys)),
+            until: Clock.now() + Self.answerTakes)
         if !isTaken { await carryOut(giving.failed(peer, .died, at: Clock.now())) }
     }
 

@@ -16,6 +16,7 @@ import Testing
         "hdproxy_client_connections": ["listener"], "hdproxy_client_connections_total": ["listener"],
         "hdproxy_rejected_total": ["reason"],
         "hdproxy_tls_handshakes_total": ["outcome", "version"], "hdproxy_tls_reloads_total": ["outcome"],
+        "hdproxy_tls_certificate_expiry_timestamp_seconds": ["name"],
         "hdproxy_upstream_requests_total": ["service", "endpoint", "outcome"],
         "hdproxy_upstream_duration_seconds": ["service"],
         "hdproxy_upstream_connections": ["service", "state"],
@@ -86,9 +87,11 @@ import Testing
         var process = ProcessFigures()
         process.centiseconds = 1234
         process.startCentiseconds = 170_000_000_050
-        return MetricsFigures(
+        var figures = MetricsFigures(
             version: "1.2.3", workers: [worker, worker], discovery: discovery,
             reloads: (applied: 1, unchanged: 2, refused: 3), isDraining: true, process: process)
+        figures.certificates = [DatedFile(name: "/tls.crt", notAfter: 1_800_000_000)]
+        return figures
     }
 
     private static func lines(_ format: MetricsFormat) -> [String] {

@@ -1,5 +1,6 @@
 // Messages as bytes: whole, byte by byte, several at once, and what is none.
 
+import ProxyCore
 import Testing
 
 @testable import HDProxy
@@ -39,6 +40,16 @@ struct HandoffMessageTests {
                 while let message = try reader.next() { read.append(message) }
             }
             #expect(read == Self.messages, "in pieces of \(piece)")
+        }
+    }
+
+    @Test("keys of session tickets travel as they are, and what is no such text brings none")
+    func ticketKeys() {
+        let keys = (0..<3).map { _ in TicketKey.random() }
+        #expect(TicketKeysText.read(TicketKeysText.write(keys)) == keys)
+        #expect(TicketKeysText.read(TicketKeysText.write(keys + keys)).count == TicketKeysText.keysMax)
+        for text in ["", "AAAA", "%", TicketKeysText.write(keys) + "AAAA"] {
+            #expect(TicketKeysText.read(text).isEmpty, "\(text)")
         }
     }
 

@@ -68,6 +68,12 @@ static inline int hd_dns_name(const GENERAL_NAMES *names, int index, const unsig
     *text = ASN1_STRING_get0_data(name->d.dNSName);
     return ASN1_STRING_length(name->d.dNSName);
 }
+static inline STACK_OF(X509) *hd_new_certificates(void) { return sk_X509_new_null(); }
+static inline int hd_push_certificate(STACK_OF(X509) *all, X509 *certificate) {
+    return X509_up_ref(certificate) == 1 && sk_X509_push(all, certificate) > 0;
+}
+static inline void hd_free_certificates(STACK_OF(X509) *all) { sk_X509_pop_free(all, X509_free); }
+static inline X509 *hd_first_certificate(STACK_OF(X509) *all) { return sk_X509_value(all, 0); }
 static inline int hd_print_name(BIO *bio, const X509_NAME *name) {
     return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
 }
