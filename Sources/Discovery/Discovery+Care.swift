@@ -42,7 +42,7 @@ extension Discovery {
         return reconciler.endpoints(of: service.name).map {
             ProbeTarget(
                 service: service.name, id: $0.id, address: $0.address, health: health,
-                identity: service.care.identity)
+                identity: service.care.identity, terms: service.care.terms)
         }
     }
 

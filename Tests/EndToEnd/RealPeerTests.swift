@@ -10,7 +10,8 @@ final class Nginx: Sendable {
     let folder: URL
     private let pid: pid_t
 
-    init(port: UInt16, files: [String: Data]) throws {
+    /// `more` is asked for further servers, with the folder of the files and this port.
+    init(port: UInt16, files: [String: Data], more: (String, UInt16) -> String = { _, _ in "" }) throws {
         self.port = port
         folder = FileManager.default.temporaryDirectory.appending(path: "nginx-\(UUID().uuidString)")
         let root = folder.appending(path: "files")
@@ -32,6 +33,7 @@ final class Nginx: Sendable {
                 location /takes { client_max_body_size 0; proxy_pass http://127.0.0.1:\(port)/taken; }
                 location /taken { client_max_body_size 0; return 200 "taken"; }
               }
+              \(more(root.path, port))
             }
             """
         try text.write(to: folder.appending(path: "nginx.conf"), atomically: false, encoding: .utf8)

@@ -16,6 +16,16 @@ public struct CareSpec: Sendable, Hashable {
     /// The weights of configured addresses; where none stands here it is 1.
     public var weights: [NetworkAddress: UInt16] = [:]
 
+    /// On what terms probes speak TLS; nil: in the clear.
+    public var terms: UpstreamTerms?
+
+    /// The same, where probes speak TLS on these terms.
+    public func over(_ terms: UpstreamTerms?) -> CareSpec {
+        var spec = self
+        spec.terms = terms
+        return spec
+    }
+
     /// The defaults of the contract: nobody is probed, requests alone tell.
     public init() {}
 }

@@ -9,6 +9,8 @@ final class ProbeExchange {
     private let target: ProbeTarget
     private let deadline: Instant
     private var socket = Socket.none()
+    // The session goes before its socket.
+    private var session: TLSSession?
     private var buffer = ByteBuffer(capacity: 4096)
     private var reader: ProbeReader
 
@@ -33,6 +35,13 @@ final class ProbeExchange {
             socket.resetOnClose()
             return .failed(.refused)
         }
+        if let terms = target.terms {
+            switch await shakeHands(terms) {
+            case .done: break
+            case .finding(let finding): return finding
+            case .cancelled: return nil
+            }
+        }
         guard let path = target.health.path else {
             // Nothing was said, so nothing is lost by a reset, which leaves no port in TIME_WAIT.
             socket.resetOnClose()
@@ -54,11 +63,47 @@ final class ProbeExchange {
         }
     }
 
+    /// What became of TLS.
+    private enum Handshake {
+        case done
+        case finding(ProbeFinding)
+        case cancelled
+    }
+
+    private func shakeHands(_ terms: UpstreamTerms) async -> Handshake {
+        do throws(TLSError) {
+            session = try terms.session(descriptor: socket.number)
+        } catch {
+            return .finding(.inconclusive(error.description))
+        }
+        while true {
+            let wakeup: Wakeup
+            switch session!.handshake() {
+            case .done: return .done
+            case .failed(let error): return .finding(.failed(.insecure(error.reason)))
+            case .wantRead: wakeup = await ControlThread.readable(socket.number, until: deadline)
+            case .wantWrite: wakeup = await ControlThread.writable(socket.number, until: deadline)
+            }
+            switch wakeup {
+            case .ready: continue
+            case .timedOut: return .finding(timedOut(.connectTimeout))
+            case .cancelled: return .cancelled
+            }
+        }
+    }
+
+    private func send() -> Transfer { session == nil ? socket.send(&buffer) : Transfer(session!.write(&buffer)) }
+
+    private func receive() -> Transfer {
+        session == nil ? socket.receive(into: &buffer) : Transfer(session!.read(into: &buffer))
+    }
+
     private static func finding(_ failure: ConnectFailure) -> ProbeFailure {
         switch failure {
         case .refused: .refused
         case .timeout: .connectTimeout
         case .unreachable: .unreachable
+        case .insecure: .insecure("TLS did not come about")
         }
     }
 
@@ -75,7 +120,7 @@ final class ProbeExchange {
 
                 """)
         while !buffer.isEmpty {
-            switch socket.send(&buffer) {
+            switch send() {
             case .bytes: continue
             // Whoever takes no more may have answered all the same.
             case .end, .broken: buffer.clear()
@@ -95,7 +140,7 @@ final class ProbeExchange {
         for _ in 0..<Self.readsMax {
             guard makeRoom() else { return .failed(.malformed(.headerTooLarge)) }
             // What lies there is read before the clock is asked: it is not the endpoint's fault if we come late.
-            switch socket.receive(into: &buffer) {
+            switch receive() {
             case .bytes: if let finding = reader.read(&buffer) { return finding }
             case .end: return .failed(.closed(bytes: buffer.count))
             case .broken: return .failed(.reset)
@@ -153,4 +198,17 @@ final class ProbeExchange {
     private static let latenessMax = Instant.Span.milliseconds(100)
     /// Reads of a body that nobody needs, some 64 KiB to 256 KiB.
     private static let farewellReadsMax = 16
+}
+
+extension Transfer {
+    /// What TLS moved. A probe has one direction at a time, so it can wait for what it always waits for: a peer that
+    /// makes us wait for the other one is out of time.
+    fileprivate init(_ transfer: TLSTransfer) {
+        switch transfer {
+        case .bytes(let count): self = .bytes(count)
+        case .wantRead, .wantWrite: self = .wouldBlock
+        case .end: self = .end
+        case .failed: self = .broken
+        }
+    }
 }

@@ -32,6 +32,8 @@ public enum ProbeFailure: Sendable, Hashable {
     case connectTimeout
     /// No whole head in time; so many bytes of one had come.
     case answerTimeout(bytes: Int)
+    /// TLS did not come about; why, in OpenSSL's words.
+    case insecure(String)
     /// The connection broke before the head was whole.
     case reset
     /// The peer closed before the head was whole; so many bytes of one had come.
@@ -54,6 +56,7 @@ public enum ProbeFailure: Sendable, Hashable {
         case .unreachable: "unreachable"
         case .connectTimeout: "connect_timeout"
         case .answerTimeout: "answer_timeout"
+        case .insecure: "insecure"
         case .reset: "reset"
         case .closed: "closed"
         case .malformed: "malformed"
@@ -68,7 +71,7 @@ public enum ProbeFailure: Sendable, Hashable {
     public var isSilence: Bool {
         switch self {
         case .refused, .unreachable, .connectTimeout, .answerTimeout: true
-        case .reset, .closed, .malformed, .tooManyInterim, .tooManyPieces, .status, .ghost: false
+        case .insecure, .reset, .closed, .malformed, .tooManyInterim, .tooManyPieces, .status, .ghost: false
         }
     }
 
@@ -80,6 +83,7 @@ public enum ProbeFailure: Sendable, Hashable {
         case .connectTimeout: "no connection in time"
         case .answerTimeout(0): "connected, no answer in time"
         case .answerTimeout(let bytes): "connected, no whole answer in time (\(bytes) bytes of a head)"
+        case .insecure(let reason): "no TLS: \(reason)"
         case .reset: "connection reset before an answer"
         case .closed(0): "connection closed without an answer"
         case .closed(let bytes): "connection closed within the answer's head (after \(bytes) bytes)"

@@ -68,7 +68,7 @@ public struct ProbeState: Sendable, Equatable {
             switch failure {
             case .ghost: isGhost = true
             case .status: isGhost = false
-            case .refused, .unreachable, .connectTimeout, .answerTimeout, .reset, .closed, .malformed,
+            case .refused, .unreachable, .connectTimeout, .answerTimeout, .insecure, .reset, .closed, .malformed,
                 .tooManyInterim, .tooManyPieces:
                 break
             }

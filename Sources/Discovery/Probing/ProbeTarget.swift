@@ -14,11 +14,15 @@ public struct ProbeTarget: Sendable, Hashable {
     public var health: HealthSpec
     /// What its answers carry. A probe without a path has no answer that could be checked.
     public var identity: IdentitySpec?
+    /// On what terms TLS is spoken there; nil: in the clear.
+    public var terms: UpstreamTerms?
 
     /// The endpoint `id` of `service` at `address`.
     public init(
-        service: String, id: EndpointID, address: NetworkAddress, health: HealthSpec, identity: IdentitySpec? = nil
+        service: String, id: EndpointID, address: NetworkAddress, health: HealthSpec, identity: IdentitySpec? = nil,
+        terms: UpstreamTerms? = nil
     ) {
+        self.terms = terms
         self.service = service
         self.id = id
         self.address = address

@@ -156,6 +156,7 @@ struct MetricsFamily: Sendable {
                 text.sample(["service": service.service, "outcome": "refused"], service.connectRefused)
                 text.sample(["service": service.service, "outcome": "timeout"], service.connectTimeout)
                 text.sample(["service": service.service, "outcome": "unreachable"], service.connectUnreachable)
+                text.sample(["service": service.service, "outcome": "insecure"], service.connectInsecure)
             }
         },
         MetricsFamily(

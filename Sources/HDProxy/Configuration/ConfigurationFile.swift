@@ -8,9 +8,8 @@ func loadConfiguration(path: String) -> Result<Settings, ConfigurationProblems> 
     case .success(let bytes):
         switch SettingsReader.read(bytes, file: path) {
         case .failure(let problems): return .failure(problems)
-        case .success(var settings):
-            let (material, problems) = TLSMaterial.read(settings)
-            settings.tlsMaterial = material
+        case .success(let read):
+            let (settings, problems) = TLSMaterial.read(read)
             if problems.isEmpty { return .success(settings) }
             return .failure(ConfigurationProblems(file: path, problems: problems, areOfNamedFiles: true))
         }

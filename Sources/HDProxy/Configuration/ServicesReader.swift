@@ -29,13 +29,14 @@ enum ServicesReader {
     private static func read(_ item: Item, name: String) -> ServiceSettings? {
         let known = [
             "endpoints", "kubernetes", "dns", "prefer", "balance", "slowStart", "maxConcurrent", "queue",
-            "queueTimeout", "health", "identity", "outlier", "retry", "timeouts",
+            "queueTimeout", "health", "identity", "outlier", "retry", "timeouts", "scheme", "tls",
         ]
         guard let section = item.section(known) else { return nil }
         var service = ServiceSettings(name: name)
         readWitnesses(section, &service)
         PolicyReader.readBalance(section, &service.balance)
         PolicyReader.readCare(section, &service.care)
+        service.tls = TLSReader.readUpstream(section, service)
         if let retry = section["retry"] { PolicyReader.readRetry(retry, &service.retry) }
         if let timeouts = section["timeouts"]?.section(["connect", "response", "idle", "try"]) {
             timeouts.set(&service.connectTimeout, "connect")

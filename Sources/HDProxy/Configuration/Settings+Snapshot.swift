@@ -9,7 +9,8 @@ extension Settings {
     var serviceSpecs: [ServiceSpec] {
         services.map {
             ServiceSpec(
-                name: $0.name, addresses: $0.endpoints, kubernetes: $0.kubernetes, dns: $0.dns, care: $0.care)
+                name: $0.name, addresses: $0.endpoints, kubernetes: $0.kubernetes, dns: $0.dns,
+                care: $0.care.over(upstreamTerms[$0.name]))
         }
     }
 
@@ -33,6 +34,7 @@ extension Settings {
             served.outlier = service.care.outlier
             served.retry = service.retry
             served.identity = service.care.identity
+            served.isSecure = service.tls != nil
             return served
         }
         let index = Dictionary(uniqueKeysWithValues: services.enumerated().map { ($1.name, $0) })

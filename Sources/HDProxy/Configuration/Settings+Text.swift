@@ -164,6 +164,14 @@ extension ServiceSettings {
             let port = dns.port.map { [("port", JSON5Value.whole(Int($0)))] } ?? []
             members.append(("dns", .members([("name", .string(dns.name))] + port)))
         }
+        if let tls {
+            members.append(("scheme", .string("https")))
+            let ca = tls.authorities.map { [("ca", JSON5Value.string($0))] } ?? []
+            let files = tls.certificate.map {
+                [("certificate", JSON5Value.string($0.certificate)), ("key", .string($0.key))]
+            }
+            members.append(("tls", .members(ca + [("serverName", .string(tls.serverName))] + (files ?? []))))
+        }
         if !endpoints.isEmpty { members.append(("endpoints", .list(endpoints.map(endpointTree)))) }
         return members
     }

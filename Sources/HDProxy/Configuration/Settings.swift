@@ -13,6 +13,8 @@ struct Settings: Equatable, Sendable {
     var tls: [TLSSettings] = []
     /// What the files that these name held when they were read, by listener.
     var tlsMaterial: [String: TLSTermsSpec] = [:]
+    /// On what terms the endpoints of services are spoken to over TLS, by service, once their files were read.
+    var upstreamTerms: [String: UpstreamTerms] = [:]
     /// Where the process tells how it is.
     var admin = AdminSettings()
     /// Whom discovery asks.
@@ -40,10 +42,14 @@ struct Settings: Equatable, Sendable {
 }
 
 extension Settings {
+    /// All certificates, keys and authorities that it names.
+    var materialPaths: [String] { tls.flatMap(\.paths) + services.compactMap(\.tls).flatMap(\.paths) }
+
     /// The same with what the files of `other` held.
     func withMaterial(of other: Settings) -> Settings {
         var settings = self
         settings.tlsMaterial = other.tlsMaterial
+        settings.upstreamTerms = other.upstreamTerms
         return settings
     }
 }
@@ -156,8 +162,23 @@ struct ServiceSettings: Equatable, Sendable {
     var balance = BalanceSpec()
     /// When a request is sent a second time.
     var retry = RetrySpec()
+    /// How its endpoints are spoken to over TLS: `scheme: "https"`, and `tls`; nil: in the clear.
+    var tls: UpstreamTLSSettings?
     /// How its endpoints are looked after: `health`, `identity`, `outlier`, `prefer` and the weights of ``endpoints``.
     var care = CareSpec()
+}
+
+/// `tls` of a service.
+struct UpstreamTLSSettings: Equatable, Sendable {
+    /// The file with the authorities that an endpoint's certificate must lead to; nil: those of the system.
+    var authorities: String?
+    /// The name that it must have.
+    var serverName: String
+    /// What is shown to endpoints that ask who we are.
+    var certificate: TLSSettings.Files?
+
+    /// All files that it names.
+    var paths: [String] { [authorities, certificate?.certificate, certificate?.key].compactMap(\.self) }
 }
 
 /// A rule as it is configured.

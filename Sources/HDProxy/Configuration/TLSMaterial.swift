@@ -14,15 +14,21 @@ struct TLSMaterial {
 
     private init(_ settings: Settings) { self.settings = settings }
 
-    /// What the files of each listener hold, or all that is wrong with them.
-    static func read(_ settings: Settings) -> (material: [String: TLSTermsSpec], problems: [ConfigurationProblem]) {
+    /// `settings` with what the files of listeners and services hold, and all that is wrong with them.
+    static func read(_ settings: Settings) -> (settings: Settings, problems: [ConfigurationProblem]) {
         var reader = TLSMaterial(settings)
+        var settings = settings
         var material: [String: TLSTermsSpec] = [:]
         for tls in settings.tls {
             let index = settings.listeners.firstIndex { $0.name == tls.listener } ?? 0
             material[tls.listener] = reader.spec(tls, "listeners[\(index)].tls")
         }
-        return (material, reader.problems)
+        settings.tlsMaterial = material
+        for service in settings.services {
+            guard let tls = service.tls else { continue }
+            settings.upstreamTerms[service.name] = reader.terms(tls, "services.\(service.name).tls")
+        }
+        return (settings, reader.problems)
     }
 
     private mutating func spec(_ tls: TLSSettings, _ path: String) -> TLSTermsSpec {
@@ -38,28 +44,55 @@ struct TLSMaterial {
         return spec
     }
 
+    private mutating func terms(_ tls: UpstreamTLSSettings, _ path: String) -> UpstreamTerms? {
+        var trust = TLSTrust.system
+        let allowed = "certificates of authorities in PEM form"
+        if let file = tls.authorities {
+            guard let authorities = bytes(file, "\(path).ca", allowed) else { return nil }
+            trust = .certificates(authorities)
+        }
+        var identity: TLSIdentity?
+        if let files = tls.certificate {
+            guard let found = pair(files, path) else { return nil }
+            identity = found
+        }
+        do throws(TLSError) {
+            return try UpstreamTerms(trust: trust, serverName: tls.serverName, identity: identity)
+        } catch {
+            report(
+                "\(path).ca", "\(tls.authorities ?? "the system's authorities") cannot be used: \(error.reason)",
+                allowed)
+            return nil
+        }
+    }
+
     private mutating func identities(_ files: [TLSSettings.Files], _ path: String) -> [TLSIdentity] {
         var found: [TLSIdentity] = []
         for (i, files) in files.enumerated() {
-            let path = "\(path).certificates[\(i)]"
-            let chain = bytes(files.certificate, "\(path).certificate", "a certificate in PEM form")
-            let key = bytes(files.key, "\(path).key", "a private key in PEM form, without a password")
-            guard let chain, let key else { continue }
-            let identity = TLSIdentity(certificateChain: chain, key: key)
-            do throws(TLSError) {
-                _ = try TLSContext(server: identity)
-                found.append(identity)
-            } catch {
-                let isOfKey = error.doing.contains("key")
-                report(
-                    "\(path).\(isOfKey ? "key" : "certificate")",
-                    "\(isOfKey ? files.key : files.certificate) is not usable: \(error.reason)",
-                    isOfKey
-                        ? "the key of \(files.certificate)"
-                        : "a certificate in PEM form, and what leads to its authority")
-            }
+            if let identity = pair(files, "\(path).certificates[\(i)]") { found.append(identity) }
         }
         return found
+    }
+
+    /// A certificate with its key, where they fit together.
+    private mutating func pair(_ files: TLSSettings.Files, _ path: String) -> TLSIdentity? {
+        let chain = bytes(files.certificate, "\(path).certificate", "a certificate in PEM form")
+        let key = bytes(files.key, "\(path).key", "a private key in PEM form, without a password")
+        guard let chain, let key else { return nil }
+        let identity = TLSIdentity(certificateChain: chain, key: key)
+        do throws(TLSError) {
+            _ = try TLSContext(server: identity)
+            return identity
+        } catch {
+            let isOfKey = error.doing.contains("key")
+            report(
+                "\(path).\(isOfKey ? "key" : "certificate")",
+                "\(isOfKey ? files.key : files.certificate) is not usable: \(error.reason)",
+                isOfKey
+                    ? "the key of \(files.certificate)"
+                    : "a certificate in PEM form, and what leads to its authority")
+            return nil
+        }
     }
 
     private mutating func rule(_ clients: TLSSettings.Clients, _ path: String) -> ClientRule {

@@ -81,4 +81,41 @@ enum TLSReader {
         if clients.authentication == .off { clients.authorities = nil }
         return clients
     }
+
+    // MARK: Services
+
+    /// On what terms the endpoints of `service` are spoken to; nil: in the clear.
+    static func readUpstream(_ section: Section, _ service: ServiceSettings) -> UpstreamTLSSettings? {
+        let scheme = section["scheme"]?.choice(["http", "https"]) ?? "http"
+        guard scheme == "https" else {
+            section["tls"]?.report("the scheme is not https", "scheme: \"https\" beside it")
+            return nil
+        }
+        var settings = UpstreamTLSSettings(serverName: Self.serverName(of: service) ?? "")
+        let tls = section["tls"]?.section(["ca", "serverName", "certificate", "key"])
+        settings.authorities = tls?["ca"]?.absolutePath(path)
+        let allowed = "the host name that the certificates of its endpoints have"
+        if let item = tls?["serverName"], let text = item.string(allowed) {
+            switch HostText.name(text) {
+            case .success(let name): settings.serverName = name
+            case .failure(let refusal): item.report("\(item.shown) is no host: \(refusal.text)", allowed)
+            }
+        } else if settings.serverName.isEmpty {
+            (tls?.item ?? section.item).report("tls.serverName is missing", allowed)
+        }
+        let certificate = tls?["certificate"]?.absolutePath(path)
+        let key = tls?["key"]?.absolutePath(path)
+        if let certificate, let key {
+            settings.certificate = TLSSettings.Files(certificate: certificate, key: key)
+        } else if let tls, (tls["certificate"] == nil) != (tls["key"] == nil) {
+            tls.item.report("certificate and key belong together", "both, or neither")
+        }
+        return settings
+    }
+
+    /// The name under which a service's endpoints would be known: that of DNS, or the Service's own in the cluster.
+    private static func serverName(of service: ServiceSettings) -> String? {
+        if let dns = service.dns { return dns.name.hasSuffix(".") ? String(dns.name.dropLast()) : dns.name }
+        return service.kubernetes.map { "\($0.service).\($0.namespace).svc" }
+    }
 }

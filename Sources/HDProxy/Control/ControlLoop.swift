@@ -149,7 +149,7 @@ final class ControlLoop {
         self.settings = settings
         opening.open()
         // Without it SIGHUP still reloads.
-        if case .file(let path) = source { watch = try? FileWatch(paths: [path] + settings.tls.flatMap(\.paths)) }
+        if case .file(let path) = source { watch = try? FileWatch(paths: [path] + settings.materialPaths) }
     }
 
     /// Serves until the process may end; its exit status.
@@ -215,13 +215,13 @@ final class ControlLoop {
 
     /// Watches the files that `settings` name from now on.
     func watchFiles(of settings: Settings) {
-        if case .file(let path) = source { watch?.watch([path] + settings.tls.flatMap(\.paths)) }
+        if case .file(let path) = source { watch?.watch([path] + settings.materialPaths) }
     }
 
     /// Prepares what listeners that speak TLS need; false where that is not possible, which was said.
     private func startTLS() -> Bool {
         do throws(TLSError) {
-            tls.adopt(try tls.prepare(settings.tlsMaterial))
+            tls.adopt(try tls.prepare(settings))
         } catch {
             log.write(.error, "exit", ["reason": .text(error.description)])
             writeFully("hdproxy: \(error)\n", to: STDERR_FILENO)

@@ -9,6 +9,11 @@ struct DatedFile: Equatable, Sendable {
     var name: String
     /// In seconds since 1970.
     var notAfter: Int64
+
+    /// When the first of the certificates in `pem` ends.
+    static func end(of pem: [UInt8]) -> Int64? {
+        (try? CertificateFacts.all(in: pem, doing: "reading it"))?.map(\.notAfter).min()
+    }
 }
 
 /// Remembers what was said.
@@ -50,8 +55,7 @@ extension TLSTermsSpec {
     func datedFiles(_ settings: TLSSettings) -> [DatedFile] {
         var files: [DatedFile] = []
         func add(_ name: String, _ pem: [UInt8]) {
-            let ends = (try? CertificateFacts.all(in: pem, doing: "reading \(name)"))?.map(\.notAfter) ?? []
-            guard let first = ends.min(), !files.contains(where: { $0.name == name }) else { return }
+            guard let first = DatedFile.end(of: pem), !files.contains(where: { $0.name == name }) else { return }
             files.append(DatedFile(name: name, notAfter: first))
         }
         for (path, identity) in zip(settings.certificates, identities) {
@@ -76,6 +80,17 @@ extension Settings {
             for file in tlsMaterial[tls.listener]?.datedFiles(tls) ?? []
             where !all.contains(where: { $0.name == file.name }) {
                 all.append(file)
+            }
+        }
+        for service in services {
+            guard let tls = service.tls, let terms = upstreamTerms[service.name] else { continue }
+            var material: [(String, [UInt8])] = []
+            if let path = tls.certificate?.certificate, let identity = terms.identity {
+                material.append((path, identity.certificateChain))
+            }
+            if let path = tls.authorities, case .certificates(let pem) = terms.trust { material.append((path, pem)) }
+            for (path, pem) in material where !all.contains(where: { $0.name == path }) {
+                if let end = DatedFile.end(of: pem) { all.append(DatedFile(name: path, notAfter: end)) }
             }
         }
         return all

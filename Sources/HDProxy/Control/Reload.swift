@@ -63,7 +63,7 @@ extension ControlLoop {
         let wasListening = isListening
         let terms: TLSKeeper.Prepared
         do throws(TLSError) {
-            terms = try tls.prepare(new.tlsMaterial)
+            terms = try tls.prepare(new)
         } catch {
             return refuse([error.description])
         }

@@ -26,20 +26,22 @@ final class TLSKeeper {
     var complaint: [String] = []
 
     /// What workers are told.
-    var provision: TLSProvision { TLSProvision(terms: terms, ticketKeys: ticketKeys) }
+    var provision: TLSProvision { TLSProvision(terms: terms, ticketKeys: ticketKeys, upstreams: upstreams) }
+    private var upstreams: [String: UpstreamTerms] = [:]
 
     /// Terms that are ready to be used.
     struct Prepared {
         fileprivate var specs: [String: TLSTermsSpec]
+        fileprivate var upstreams: [String: UpstreamTerms]
         fileprivate var terms: [String: TLSTerms] = [:]
         /// The listeners that did not have them before.
         var changed: [String] = []
     }
 
     /// Makes terms of this material, which changes nothing yet.
-    func prepare(_ material: [String: TLSTermsSpec]) throws(TLSError) -> Prepared {
-        var prepared = Prepared(specs: material)
-        for (name, spec) in material {
+    func prepare(_ settings: Settings) throws(TLSError) -> Prepared {
+        var prepared = Prepared(specs: settings.tlsMaterial, upstreams: settings.upstreamTerms)
+        for (name, spec) in settings.tlsMaterial {
             if specs[name] == spec, let same = terms[name] {
                 prepared.terms[name] = same
                 continue
@@ -57,6 +59,7 @@ final class TLSKeeper {
     func adopt(_ prepared: Prepared) {
         specs = prepared.specs
         terms = prepared.terms
+        upstreams = prepared.upstreams
     }
 
     /// Seals tickets with a new key from now on.
@@ -102,9 +105,11 @@ extension ControlLoop {
     /// Takes over certificates, keys and authorities that have changed on disk, and nothing else.
     func adoptCertificates(of new: Settings) -> ReloadOutcome {
         do throws(TLSError) {
-            let prepared = try tls.prepare(new.tlsMaterial)
+            let prepared = try tls.prepare(new)
             tls.adopt(prepared)
-            settings.tlsMaterial = new.tlsMaterial
+            settings = new
+            // Probes speak TLS on the same terms.
+            discovery.update(settings: new.discovery, services: new.serviceSpecs)
             workers.secure(tls.provision)
             tls.reloads.applied += 1
             tls.complaint = []

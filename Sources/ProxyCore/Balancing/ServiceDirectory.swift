@@ -35,6 +35,8 @@ struct ServiceRecord: ~Copyable {
     var inFlight: Int32 = 0
     /// Whether the latest snapshot has it.
     var isCurrent = false
+    /// Whether its endpoints are spoken to over TLS.
+    var isSecure = false
     /// Its name.
     var name = ""
     /// The slot that counts for it.
@@ -208,6 +210,7 @@ package struct ServiceDirectory: ~Copyable {
         services[slot].retry = service.retry
         services[slot].failuresMax = Int32(clamping: service.outlier.consecutiveFailures)
         services[slot].identity = IdentityCheck(service.identity)
+        services[slot].isSecure = service.isSecure
         services[slot].name = service.name
         adopt(service.balance, slot)
         services[slot].isCurrent = true

@@ -49,7 +49,7 @@ extension Connections {
     private mutating func sendRequest(_ c: Int32) {
         let u = clients[c].upstream
         if !upstreams[u].isWritable { return }
-        switch upstreams[u].socket.send(&clients[c].requestOut) {
+        switch sendUp(u, &clients[c].requestOut) {
         case .bytes:
             clients[c].moved = true
             upstreams[u].wasSentTo = true

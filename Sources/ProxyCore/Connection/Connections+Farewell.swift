@@ -47,7 +47,7 @@ extension Connections {
             // Nothing more is read; what was read still goes out, and then the end.
             clients[c].hasEnded = true
             upstreams[clients[c].upstream].hasEnded = true
-            if clients[c].requestOut.isEmpty { upstreams[clients[c].upstream].socket.shutdownSending() }
+            if clients[c].requestOut.isEmpty { endSendingUp(clients[c].upstream) }
             if clients[c].responseOut.isEmpty { endSending(c) }
         }
         pumpTunnel(c)

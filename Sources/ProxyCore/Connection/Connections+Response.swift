@@ -102,9 +102,9 @@ extension Connections {
 
     private mutating func readPlain(_ c: Int32, _ u: Int32) -> Fill {
         let room = clients[c].responseOut.writableCount
-        switch upstreams[u].socket.receive(into: &clients[c].responseOut) {
+        switch receiveUp(u, into: &clients[c].responseOut) {
         case .bytes(let n):
-            if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
+            noteReadUp(u, n, of: room)
             countResponse(c, u, n)
             return .moved
         case .wouldBlock:
@@ -135,9 +135,9 @@ extension Connections {
     private mutating func readUntilClose(_ c: Int32, _ u: Int32) -> Fill {
         // Room for the line end behind the data.
         let limit = clients[c].responseOut.writableCount - 8
-        switch upstreams[u].socket.receive(into: &clients[c].responseOut, limit: limit) {
+        switch receiveUp(u, into: &clients[c].responseOut, limit: limit) {
         case .bytes(let n):
-            if n < limit, !upstreams[u].isEnding { upstreams[u].isReadable = false }
+            noteReadUp(u, n, of: limit)
             clients[c].moved = true
             clients[c].responseBody.byteCount &+= UInt64(n)
             if clients[c].responseBody.emitsChunks { frame(c, n) }
@@ -179,9 +179,9 @@ extension Connections {
             upstreams[u].input.compact()
         }
         let room = upstreams[u].input.writableCount
-        switch upstreams[u].socket.receive(into: &upstreams[u].input) {
+        switch receiveUp(u, into: &upstreams[u].input) {
         case .bytes(let n):
-            if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
+            noteReadUp(u, n, of: room)
             clients[c].moved = true
             return takeResponse(c) == .gone ? .gone : .moved
         case .wouldBlock:

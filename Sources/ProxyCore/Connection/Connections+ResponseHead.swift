@@ -23,9 +23,9 @@ extension Connections {
                 buffers.grow(&upstreams[u].input, to: .largeHead)
             }
             let room = upstreams[u].input.writableCount
-            switch upstreams[u].socket.receive(into: &upstreams[u].input) {
+            switch receiveUp(u, into: &upstreams[u].input) {
             case .bytes(let n):
-                if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
+                noteReadUp(u, n, of: room)
                 upstreams[u].hasSpoken = true
                 switch parseResponseHead(c, u) {
                 case .nothing: break

@@ -7,11 +7,16 @@ public struct TLSProvision: Sendable {
     public var terms: [String: TLSTerms]
     /// What session tickets are sealed with, the present key first.
     public var ticketKeys: [TicketKey]
+    /// On what terms the endpoints of services are spoken to, by the service's name.
+    public var upstreams: [String: UpstreamTerms]
 
     /// These terms and keys.
-    public init(terms: [String: TLSTerms] = [:], ticketKeys: [TicketKey] = []) {
+    public init(
+        terms: [String: TLSTerms] = [:], ticketKeys: [TicketKey] = [], upstreams: [String: UpstreamTerms] = [:]
+    ) {
         self.terms = terms
         self.ticketKeys = ticketKeys
+        self.upstreams = upstreams
     }
 }
 
@@ -43,6 +48,7 @@ extension Connections {
     /// Takes over new terms. Connections keep those that they began with.
     public mutating func adopt(_ provision: TLSProvision) {
         keyring.adopt(provision.ticketKeys)
+        adopt(upstreams: provision.upstreams)
         for (name, place) in sitePlaces where provision.terms[name] !== sites[place].terms { retire(name, place) }
         for (name, terms) in provision.terms where sitePlaces[name] == nil {
             sitePlaces[name] = sites.insert(TLSSite(terms, of: name))?.index

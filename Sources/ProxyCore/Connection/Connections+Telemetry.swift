@@ -73,6 +73,7 @@ extension Connections {
         case .refused: totals.services[service].connectRefused &+= 1
         case .timeout: totals.services[service].connectTimeout &+= 1
         case .unreachable: totals.services[service].connectUnreachable &+= 1
+        case .insecure: totals.services[service].connectInsecure &+= 1
         }
     }
 
@@ -170,6 +171,7 @@ extension Connections {
                     connected: totals.services[i].connected, connectRefused: totals.services[i].connectRefused,
                     connectTimeout: totals.services[i].connectTimeout,
                     connectUnreachable: totals.services[i].connectUnreachable,
+                    connectInsecure: totals.services[i].connectInsecure,
                     retriesAnswered: totals.services[i].retriesAnswered,
                     retriesFailed: totals.services[i].retriesFailed, unanswered: totals.services[i].unanswered))
         }

@@ -63,7 +63,7 @@ extension Connections {
     private mutating func pumpUpwards(_ c: Int32, _ u: Int32, _ budget: inout Int) -> Fill {
         if !clients[c].requestOut.isEmpty {
             if !upstreams[u].isWritable { return .nothing }
-            switch upstreams[u].socket.send(&clients[c].requestOut) {
+            switch sendUp(u, &clients[c].requestOut) {
             case .bytes: clients[c].moved = true
             case .wouldBlock: break
             case .end, .broken: return endTunnel(c)
@@ -72,7 +72,7 @@ extension Connections {
                 upstreams[u].isWritable = false
                 return .nothing
             }
-            if clients[c].hasEnded { upstreams[u].socket.shutdownSending() }
+            if clients[c].hasEnded { endSendingUp(u) }
         }
         if clients[c].isDismissed {
             sayCloseUp(c)
@@ -102,7 +102,7 @@ extension Connections {
         case .end:
             clients[c].isReadable = false
             clients[c].hasEnded = true
-            upstreams[u].socket.shutdownSending()
+            endSendingUp(u)
         case .broken: return endTunnel(c)
         }
         return .nothing
@@ -138,9 +138,9 @@ extension Connections {
         if !clients[c].responseOut.hasMemory { buffers.supply(&clients[c].responseOut, .stream) }
         clients[c].responseOut.clear()
         let room = clients[c].responseOut.writableCount
-        switch upstreams[u].socket.receive(into: &clients[c].responseOut) {
+        switch receiveUp(u, into: &clients[c].responseOut) {
         case .bytes(let n):
-            if n < room, !upstreams[u].isEnding { upstreams[u].isReadable = false }
+            noteReadUp(u, n, of: room)
             clients[c].moved = true
             budget &-= n
             followDown(c, n)

@@ -82,19 +82,26 @@ extension Connections {
 
     /// The poller saw something of a connection that is being made.
     mutating func connectingReady(_ u: Int32, _ readiness: Readiness) {
+        if !upstreams[u].secure.isNone { return stepUpstreamHandshake(u) }
         let c = upstreams[u].client
         if readiness.isBroken {
             let failure = upstreams[u].socket.connectFailure() ?? .refused
             discardUpstream(c)
             return connectFailed(c, failure)
         }
-        guard readiness.isWritable else { return }
+        guard readiness.isWritable, !beginsTLS(u) else { return }
+        connectionIsMade(u)
+    }
+
+    /// A connection can be used.
+    mutating func connectionIsMade(_ u: Int32) {
+        let c = upstreams[u].client
         upstreamTimers.disarm(u)
         countConnected(c)
         attach(u, c)
     }
 
-    private mutating func connectFailed(_ c: Int32, _ failure: ConnectFailure, isOurs: Bool = false) {
+    mutating func connectFailed(_ c: Int32, _ failure: ConnectFailure, isOurs: Bool = false) {
         let endpoint = clients[c].endpoint
         if !isOurs, directory.endpoints.contains(endpoint) { noteFailure(endpoint.index, Outcome.Kind(failure)) }
         let (terms, _) = nextTry(c)
@@ -129,7 +136,7 @@ extension Connections {
             && clients[c].exchange.request == .complete && clients[c].requestOut.isEmpty
             && upstreams[u].input.isEmpty && directory.endpoints[endpoint].isCurrent
             && directory.endpoints[endpoint].idleCount < Self.idlePerEndpointMax
-        guard isReusable, !upstreams[u].isReadable || upstreams[u].socket.isSilent() else { return discardUpstream(c) }
+        guard isReusable, isSilentUp(u) else { return discardUpstream(c) }
         upstreams[u].isReadable = false
         clients[c].upstream = -1
         buffers.reclaim(&upstreams[u].input)
@@ -152,6 +159,7 @@ extension Connections {
         if upstreams[u].state == .connecting { directory.endpoints[endpoint].connecting &-= 1 }
         upstreamTimers.disarm(u)
         buffers.reclaim(&upstreams[u].input)
+        if !upstreams[u].secure.isNone { _ = upstreams[u].secure.sayEnd() }
         upstreams.remove(u)
         directory.endpoints[endpoint].connections &-= 1
         directory.releaseEndpointIfUnused(endpoint)

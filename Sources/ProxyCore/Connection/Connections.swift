@@ -13,6 +13,7 @@
 //     Connections+Departure     an endpoint is gone
 //     Connections+Farewell      we go ourselves
 //     Connections+TLS           a handshake goes on; bytes come and go through TLS
+//     Connections+UpstreamTLS   the same with endpoints
 //     Connections+Shortage      what goes first when there is not enough
 //     Connections+Telemetry     what is counted, and told
 
@@ -82,6 +83,8 @@ public struct Connections: ~Copyable {
     let sites = Slab<TLSSite>(capacity: 1 << 14) { TLSSite() }
     /// Where the present terms of each listener are.
     var sitePlaces: [String: Int32] = [:]
+    /// On what terms the endpoints of services are spoken to over TLS, by name.
+    var upstreamTerms: [String: UpstreamTerms] = [:]
     /// What session tickets are sealed with.
     var keyring = TicketKeyring()
     /// Handshakes that had to let others go first, in their order.
@@ -160,7 +163,10 @@ public struct Connections: ~Copyable {
     /// Takes over a new snapshot. Exchanges under way go on with what they began with.
     public mutating func adopt(_ snapshot: Snapshot) {
         var gone: [Int32] = []
+        let turned = servicesThatTurn(snapshot)
         let services = directory.adopt(snapshot.services, now: now) { gone.append($0) }
+        // What was said in the clear is not gone on with over TLS, nor the other way round.
+        if !turned.isEmpty { outdate { turned.contains($0) } }
         endpointsJoined()
         nameServices(snapshot, services)
         let countedRoutes = routes.counted
@@ -293,6 +299,7 @@ public struct Connections: ~Copyable {
         if readiness.isReadable { upstreams[u].isReadable = true }
         if readiness.isWritable { upstreams[u].isWritable = true }
         if readiness.isBroken || readiness.isEnding { upstreams[u].isEnding = true }
+        if !upstreams[u].secure.isNone { secureUpstreamReady(u, readiness) }
         switch upstreams[u].state {
         case .active:
             // What arrived before a reset is read before the reset is.

@@ -85,7 +85,7 @@ extension Connections {
         let isUnderWay = clients[c].pipe >= 0
         if !isUnderWay {
             guard case .length = clients[c].responseBody.framing, clients[c].responseBody.remaining >= Self.spliceMin,
-                upstreams[u].input.isEmpty, upstreams[u].isReadable
+                upstreams[u].secure.isNone, upstreams[u].input.isEmpty, upstreams[u].isReadable
             else { return nil }
             clients[c].pipe = pipes.take()
             if clients[c].pipe < 0 { return nil }
@@ -134,7 +134,8 @@ extension Connections {
         if clients[c].pipe < 0 {
             guard case .length = clients[c].requestBody.framing, clients[c].requestBody.remaining >= Self.spliceMin,
                 clients[c].input.isEmpty, clients[c].isReadable, clients[c].secure.isNone, u >= 0,
-                !clients[c].exchange.isConnecting
+                !clients[c].exchange.isConnecting,
+                upstreams[u].secure.isNone
             else { return nil }
             clients[c].pipe = pipes.take()
             if clients[c].pipe < 0 { return nil }

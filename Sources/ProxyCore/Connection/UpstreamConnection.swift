@@ -15,6 +15,8 @@ struct UpstreamConnection: ~Copyable {
     }
 
     var socket: Socket
+    /// TLS over it, where the service wants that.
+    var secure = SecureSocket.none()
     /// Bytes of the response that were not passed on yet.
     var input = ByteBuffer()
     /// The endpoint that it belongs to.

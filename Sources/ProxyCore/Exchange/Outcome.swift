@@ -57,6 +57,8 @@ public enum ConnectFailure: UInt8, Sendable {
     case timeout
     /// No way there.
     case unreachable
+    /// Whoever answers there does not speak TLS as it must, or is not whom we expect.
+    case insecure
 }
 
 extension Outcome {
@@ -99,6 +101,7 @@ extension Outcome {
         case .connectFailed(.refused): "connection_refused"
         case .connectFailed(.timeout): "connection_timeout"
         case .connectFailed(.unreachable): "destination_ip_unroutable"
+        case .connectFailed(.insecure): "tls_certificate_error"
         case .upstreamClosed: "connection_terminated"
         case .upstreamMalformed(.headerTooLarge), .upstreamMalformed(.tooManyHeaders),
             .upstreamMalformed(.tooManyOptions):
@@ -121,14 +124,15 @@ extension Outcome {
         case ok, redirected, answered, tunnel
         case rejected, headTimeout, bodyTimeout, clientClosed, clientStalled
         case noRoute, noEndpoint, queueFull, queueTimeout, connectRefused, connectTimeout, connectUnreachable
+        case connectInsecure
         case upstreamReset, upstreamMalformed, ghost, responseTimeout, upstreamStalled
         case overloaded, drained
 
         /// Whether an endpoint, or the way there, failed the request.
         public var isUpstreamFailure: Bool {
             switch self {
-            case .connectRefused, .connectTimeout, .connectUnreachable, .upstreamReset, .upstreamMalformed, .ghost,
-                .responseTimeout, .upstreamStalled:
+            case .connectRefused, .connectTimeout, .connectUnreachable, .connectInsecure, .upstreamReset,
+                .upstreamMalformed, .ghost, .responseTimeout, .upstreamStalled:
                 true
             case .ok, .redirected, .answered, .tunnel, .rejected, .headTimeout, .bodyTimeout, .clientClosed,
                 .clientStalled, .noRoute, .noEndpoint, .queueFull, .queueTimeout, .overloaded, .drained:
@@ -154,6 +158,7 @@ extension Outcome {
             case .connectRefused: "connect_refused"
             case .connectTimeout: "connect_timeout"
             case .connectUnreachable: "connect_unreachable"
+            case .connectInsecure: "connect_insecure"
             case .upstreamReset: "upstream_reset"
             case .upstreamMalformed: "upstream_malformed"
             case .ghost: "ghost"
@@ -171,8 +176,8 @@ extension Outcome {
             case .rejected, .headTimeout, .bodyTimeout, .noRoute, .noEndpoint, .queueFull, .queueTimeout, .overloaded:
                 true
             case .ok, .redirected, .answered, .tunnel, .clientClosed, .clientStalled, .connectRefused, .connectTimeout,
-                .connectUnreachable, .upstreamReset, .upstreamMalformed, .ghost, .responseTimeout, .upstreamStalled,
-                .drained:
+                .connectUnreachable, .connectInsecure, .upstreamReset, .upstreamMalformed, .ghost, .responseTimeout,
+                .upstreamStalled, .drained:
                 false
             }
         }
@@ -183,6 +188,7 @@ extension Outcome {
             case .refused: self = .connectRefused
             case .timeout: self = .connectTimeout
             case .unreachable: self = .connectUnreachable
+            case .insecure: self = .connectInsecure
             }
         }
     }

@@ -24,6 +24,8 @@ public struct Service: Sendable, Equatable {
     public var retry = RetrySpec()
     /// What each of its responses carries; nil: nothing is looked for.
     public var identity: IdentitySpec?
+    /// Whether its endpoints are spoken to over TLS, on terms that reach workers by themselves.
+    public var isSecure = false
 
     /// A service with the times of the contract unless told otherwise.
     public init(

@@ -80,6 +80,22 @@ import Glibc
         if let ssl = unsafe state?.pointee.ssl { unsafe SSL_set_accept_state(ssl) }
     }
 
+    /// A client's end over `descriptor`: only a peer whose certificate is for the name of `terms` is spoken to. Without
+    /// memory it is none.
+    init(client terms: UpstreamTerms, descriptor: Int32) {
+        unsafe self.init(
+            SSL_new(terms.context.pointer),
+            State(descriptor: descriptor, terms: nil, keyring: nil, isByKernel: false))
+        // Safety: the SSL is ours; the protocols are copied.
+        guard let ssl = unsafe state?.pointee.ssl else { return }
+        unsafe SSL_set_connect_state(ssl)
+        unsafe hd_read_ahead_alone(ssl)
+        let protocols: StaticString = "\u{8}http/1.1"
+        unsafe _ = SSL_set_alpn_protos(ssl, protocols.utf8Start, UInt32(protocols.utf8CodeUnitCount))
+        // A name that no certificate can have lets nobody in.
+        if unsafe TLSSession.expect(.dns(terms.serverName), ssl) != nil { unsafe state?.pointee.isBroken = true }
+    }
+
     private init(_ ssl: OpaquePointer?, _ beginning: State) {
         unsafe state = nil
         guard let ssl = unsafe ssl else { return }
@@ -244,6 +260,10 @@ import Glibc
             case SSL_ERROR_WANT_READ:
                 unsafe state.pointee.writesWhenReadable = true
                 return sent > 0 ? .bytes(sent) : .wouldBlock
+            case SSL_ERROR_SYSCALL:
+                // What the peer said before it stopped reading can still be read.
+                ERR_clear_error()
+                return .broken
             default:
                 unsafe state.pointee.isBroken = true
                 ERR_clear_error()

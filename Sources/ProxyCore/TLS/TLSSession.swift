@@ -201,7 +201,7 @@ public enum TLSTransfer: Equatable, Sendable {
     }
 
     /// Has `ssl` verify that the peer is `name`; returns why that is not possible.
-    private static func expect(_ name: TLSPeerName, _ ssl: OpaquePointer) -> TLSError? {
+    static func expect(_ name: TLSPeerName, _ ssl: OpaquePointer) -> TLSError? {
         let doing = "TLS handshake with \(name)"
         // Safety: the parameters belong to the session; names and addresses are copied.
         let parameters = unsafe SSL_get0_param(ssl)

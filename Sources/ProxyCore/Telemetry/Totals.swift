@@ -30,6 +30,7 @@ struct ServiceTotals: ~Copyable {
     var connectRefused: UInt64 = 0
     var connectTimeout: UInt64 = 0
     var connectUnreachable: UInt64 = 0
+    var connectInsecure: UInt64 = 0
     /// Further attempts that brought an answer, and those that did not.
     var retriesAnswered: UInt64 = 0
     var retriesFailed: UInt64 = 0

@@ -37,6 +37,8 @@ public struct WorkerTelemetry: Sendable {
         public var connectTimeout: UInt64 = 0
         /// Connections to where no way leads.
         public var connectUnreachable: UInt64 = 0
+        /// Connections over which TLS did not come about.
+        public var connectInsecure: UInt64 = 0
         /// Attempts after a request's first one that brought an answer.
         public var retriesAnswered: UInt64 = 0
         /// Attempts after a request's first one that did not.
@@ -258,6 +260,7 @@ extension WorkerTelemetry.Service {
         connectRefused &+= other.connectRefused
         connectTimeout &+= other.connectTimeout
         connectUnreachable &+= other.connectUnreachable
+        connectInsecure &+= other.connectInsecure
         retriesAnswered &+= other.retriesAnswered
         retriesFailed &+= other.retriesFailed
         unanswered &+= other.unanswered

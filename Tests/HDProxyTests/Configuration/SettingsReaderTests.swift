@@ -199,7 +199,8 @@ private func listeners(_ listeners: String) -> String {
                        identity: { header: "X-Service", value: "api" },
                        outlier: { consecutiveFailures: 3, ejectFor: "10s", maxEjectedPercent: 50 },
                        retry: { attempts: 2, budgetPercent: 20 },
-                       timeouts: { connect: "1s", response: "95s", idle: "60s", try: "0s" } },
+                       timeouts: { connect: "1s", response: "95s", idle: "60s", try: "0s" },
+                       scheme: "https", tls: { ca: "/a", serverName: "a.b", certificate: "/c", key: "/k" } },
                 old: { endpoints: [ "127.0.0.1:8001", { address: "127.0.0.1:8002", weight: 3 } ] } },
               routes: [
                 { host: "a.b", service: "api", middlewares: [ { basicAuth: { usersFile: "/u" } } ] },

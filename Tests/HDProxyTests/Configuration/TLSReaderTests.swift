@@ -77,6 +77,43 @@ import Testing
         #expect(try SettingsReader.read(Array(settings.text.utf8), file: "f").get() == settings)
     }
 
+    @Test func aServiceOverTLSExpectsTheNameUnderWhichItIsFound() throws {
+        func read(_ service: String) -> Result<Settings, ConfigurationProblems> {
+            let text = "{ listeners: [ { address: \"127.0.0.1:1\" } ], services: { s: { \(service) } }, routes: [] }"
+            return SettingsReader.read(Array(text.utf8), file: "f")
+        }
+        func problems(_ service: String) -> [String] {
+            guard case .failure(let found) = read(service) else { return [] }
+            return found.problems.map { "\($0.path): \($0.wrong)" }
+        }
+        let cluster = "kubernetes: { namespace: \"shop\", service: \"api\", port: 443 }"
+        let endpoints = "endpoints: [ \"10.0.0.1:443\" ]"
+        #expect(try read("\(cluster), scheme: \"http\"").get().services[0].tls == nil)
+        let found = try read("\(cluster), scheme: \"https\"").get()
+        #expect(found.services[0].tls == UpstreamTLSSettings(serverName: "api.shop.svc"))
+        let named = try read("dns: { name: \"a.b.\", port: 443 }, scheme: \"https\"").get()
+        #expect(named.services[0].tls?.serverName == "a.b")
+        let full = try read(
+            "\(endpoints), scheme: \"https\", tls: { ca: \"/a\", serverName: \"C.D\", certificate: \"/c\", key: \"/k\" }"
+        ).get()
+        #expect(
+            full.services[0].tls
+                == UpstreamTLSSettings(
+                    authorities: "/a", serverName: "c.d",
+                    certificate: TLSSettings.Files(certificate: "/c", key: "/k")))
+        #expect(full.materialPaths == ["/a", "/c", "/k"])
+        for settings in [found, named, full] {
+            #expect(try SettingsReader.read(Array(settings.text.utf8), file: "f").get() == settings)
+        }
+        #expect(problems("\(endpoints), scheme: \"https\"") == ["services.s: tls.serverName is missing"])
+        #expect(problems("\(endpoints), tls: { serverName: \"a.b\" }") == ["services.s.tls: the scheme is not https"])
+        #expect(
+            problems("\(cluster), scheme: \"https\", tls: { certificate: \"/c\" }") == [
+                "services.s.tls: certificate and key belong together"
+            ])
+        #expect(problems("\(cluster), scheme: \"htps\"").first?.contains("is unknown") == true)
+    }
+
     @Test func filesThatDoNotHoldWhatTheyShouldAreNamed() throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "tls-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -48,6 +48,10 @@ static inline int hd_set_server_name(SSL *session, const char *name) {
 
 // Options are 64 bits wide and cast by a macro that Swift does not see.
 static inline uint64_t hd_no_renegotiation(void) { return SSL_OP_NO_RENEGOTIATION; }
+static inline void hd_read_ahead_alone(SSL *session) {
+    SSL_clear_mode(session, SSL_MODE_AUTO_RETRY);
+    SSL_set_read_ahead(session, 1);
+}
 static inline uint64_t hd_kernel_tls(void) { return SSL_OP_ENABLE_KTLS; }
 static inline uint64_t hd_listener_options(void) {
     return SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE
