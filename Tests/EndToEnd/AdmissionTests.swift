@@ -93,6 +93,33 @@ struct AdmissionTests {
         }
     }
 
+    @Test(
+        "of a client that its balancer has no address for nothing is believed",
+        arguments: ["PROXY UNKNOWN\r\n", "v2"])
+    func unknown(_ header: String) async throws {
+        try await onThread {
+            let port = try freePort()
+            let upstream = try LoopbackListener()
+            let text = configuration(
+                listeners: [port], services: ["a": endpoint(upstream)], more: "trustedProxies: [\"127.0.0.1\"],")
+            let address = "address: \"127.0.0.1:\(port)\""
+            let proxy = try ProxyProcess(
+                configuration: text.replacing(address, with: "\(address), proxyProtocol: \"required\""),
+                awaiting: [port])
+            let client = try Peer(connectedTo: port)
+            let binary: [UInt8] = [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10, 0x21, 0, 0, 0]
+            client.socket.send(header == "v2" ? binary : Array(header.utf8))
+            client.says(
+                request(
+                    fields: "CF-Connecting-IP: 203.0.113.9\r\nX-Forwarded-For: 203.0.113.9\r\n"
+                        + "X-Forwarded-Proto: https\r\n"))
+            let head = try upstream.accepts().hearsRequest().head
+            #expect(head.values("X-Forwarded-For") == ["127.0.0.1"])
+            #expect(head.values("X-Forwarded-Proto") == ["http"] && head.values("CF-Connecting-IP") == [])
+            #expect(proxy.exitStatus() == nil)
+        }
+    }
+
     @Test("with lockdown a stranger is closed before a byte, counted and not logged; others are served")
     func lockdown() async throws {
         try await onThread {

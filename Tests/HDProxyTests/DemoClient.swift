@@ -1,5 +1,6 @@
 // A blocking client for the tests of the demo backends: it sends what it is told and reads what comes.
 
+import CLinux
 import Glibc
 import ProxyCore
 

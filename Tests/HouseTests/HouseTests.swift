@@ -93,6 +93,17 @@ struct HouseTests {
         expectNone(faults)
     }
 
+    @Test("whoever names a kind of socket imports CLinux, too")
+    func kindsOfSockets() {
+        // The kernel's header belongs to the module that met it first, and which one that is depends on what is compiled
+        // together: without both imports a file is understood on one machine and not on the next.
+        expectNone(
+            tree.files.filter { file in
+                file.path.hasSuffix(".swift") && file.code.contains { $0.contains("SOCK_") }
+                    && !file.imports.contains { $0.module == "CLinux" }
+            }.map { "\($0.path): import CLinux" })
+    }
+
     @Test("there are no package dependencies")
     func noPackages() throws {
         let manifest = try #require(tree.file("Package.swift"))

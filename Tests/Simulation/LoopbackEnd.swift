@@ -1,5 +1,6 @@
 // The simulation's own ends of real TCP connections on loopback: each call does what it can now, and never waits.
 
+import CLinux
 import Glibc
 import ProxyCore
 

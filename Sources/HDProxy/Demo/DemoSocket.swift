@@ -1,6 +1,7 @@
 // What the demo asks of the kernel: blocking TCP sockets and threads. Each connection has a thread of its own, so a
 // conversation reads from top to bottom and a slow client delays nobody else. (The proxy itself works differently.)
 
+import CLinux
 import Glibc
 import ProxyCore
 

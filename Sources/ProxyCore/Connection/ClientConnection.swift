@@ -127,6 +127,8 @@ struct ClientConnection: ~Copyable {
     var awaitsProxyHeader = false
     /// Whether it is counted among its client's.
     var isCounted = false
+    /// Whether its peer speaks for a client whose address it does not know: then nothing that is said of it is believed.
+    var isStranger = false
     /// Whether it is a tunnel that was told to end.
     var isDismissed = false
 

@@ -19,11 +19,15 @@ extension Connections {
     mutating func enterCount(_ c: Int32) -> Bool {
         let most = limits.connectionsPerClient
         let peer = clients[c].peer.ip
-        if most == 0 || trustedProxies.contains(peer) { return true }
+        if most == 0 || isTrusted(c) { return true }
         clients[c].isCounted = counts.enter(peer, most: most)
         if !clients[c].isCounted { totals.refused(.clientConnections) }
         return clients[c].isCounted
     }
+
+    /// Whether what the peer of a connection says of its client is believed.
+    @inline(__always)
+    func isTrusted(_ c: Int32) -> Bool { !clients[c].isStranger && trustedProxies.contains(clients[c].peer.ip) }
 
     /// Reads for whom a peer speaks. Whether the connection goes on, to what follows the header.
     ///
@@ -61,11 +65,20 @@ extension Connections {
     }
 
     /// A PROXY header has come. Whether the one that its peer speaks for may go on.
-    private mutating func welcome(_ c: Int32, _ source: NetworkAddress?) -> Bool {
+    private mutating func welcome(_ c: Int32, _ source: ProxyHeader.Source) -> Bool {
         clients[c].awaitsProxyHeader = false
-        if let source {
-            clients[c].peer = source
-            if let refusal = refusal(of: source.ip, needsProxyHeader: false) {
+        switch source {
+        case .peer: break
+        case .unknown:
+            // Some client of the peer's, whose address it does not know, and whose word is not the peer's.
+            clients[c].isStranger = true
+            if isLockedDown {
+                turnAway(c, .originLockdown)
+                return false
+            }
+        case .client(let address):
+            clients[c].peer = address
+            if let refusal = refusal(of: address.ip, needsProxyHeader: false) {
                 turnAway(c, refusal)
                 return false
             }

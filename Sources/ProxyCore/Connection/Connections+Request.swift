@@ -223,9 +223,13 @@ extension Connections {
     /// Finds out who sent the request whose head is at hand.
     private mutating func deriveClient(_ c: Int32) {
         let peer = clients[c].peer.ip
+        let isTLS = !clients[c].secure.isNone
+        if clients[c].isStranger {
+            derivedClient = DerivedClient(peer: peer, isTLS: isTLS)
+            return
+        }
         derivedClient = clients[c].input.withReadable { bytes in
-            DerivedClient.derive(
-                requestHead, bytes, peer: peer, isTLS: !clients[c].secure.isNone, trusted: trustedProxies)
+            DerivedClient.derive(requestHead, bytes, peer: peer, isTLS: isTLS, trusted: trustedProxies)
         }
     }
 

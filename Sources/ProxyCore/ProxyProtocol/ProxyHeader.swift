@@ -3,12 +3,22 @@
 
 /// Reads the header of the PROXY protocol. Stateless: an incomplete one is read again when more has come.
 enum ProxyHeader {
+    /// For whom a peer speaks.
+    enum Source: Equatable {
+        /// For itself, to look whether we are well.
+        case peer
+        /// For a client that it has no address for.
+        case unknown
+        /// For the client at this address.
+        case client(NetworkAddress)
+    }
+
     /// What the bytes at hand are.
     enum Reading: Equatable {
         /// The beginning of a header.
         case needMore
-        /// A header of so many bytes, and for whom the peer speaks; nil: for itself, to look whether we are well.
-        case complete(bytes: Int, source: NetworkAddress?)
+        /// A header of so many bytes, and for whom the peer speaks.
+        case complete(bytes: Int, source: Source)
         /// No header, whatever may follow.
         case malformed
     }
@@ -45,15 +55,13 @@ enum ProxyHeader {
         var words = Words(at: at, end: end)
         guard let family = words.next(bytes) else { return .malformed }
         // Whatever stands behind UNKNOWN is to be ignored.
-        if Scan.equals(bytes, family, "unknown") {
-            return .complete(bytes: end &+ 2, source: nil)
-        }
+        if isUnknown(bytes, family) { return .complete(bytes: end &+ 2, source: .unknown) }
         guard let isIPv4 = isTCP4(bytes, family), let source = words.next(bytes), let target = words.next(bytes),
             let sourcePort = words.next(bytes), let targetPort = words.next(bytes), words.isOver,
             let ip = address(bytes, source, isIPv4: isIPv4), address(bytes, target, isIPv4: isIPv4) != nil,
             let port = port(bytes, sourcePort), self.port(bytes, targetPort) != nil
         else { return .malformed }
-        return .complete(bytes: end &+ 2, source: NetworkAddress(ip: ip, port: port))
+        return .complete(bytes: end &+ 2, source: .client(NetworkAddress(ip: ip, port: port)))
     }
 
     /// The words of a line, which have one space between them.
@@ -76,6 +84,16 @@ enum ProxyHeader {
             if at == end { isOver = true } else { at &+= 1 }
             return word.isEmpty ? nil : word
         }
+    }
+
+    /// Whether the word is `UNKNOWN`, in capitals.
+    private static func isUnknown(_ bytes: Span<UInt8>, _ word: ByteRange) -> Bool {
+        var at = Int(word.start)
+        for expected in "UNKNOWN".utf8 {
+            guard at < word.end, bytes[at] == expected else { return false }
+            at &+= 1
+        }
+        return at == word.end
     }
 
     /// Whether the word is `TCP4` and not `TCP6`, by case; nil where it is neither.
@@ -141,7 +159,8 @@ enum ProxyHeader {
         guard bytes.count >= 16 + length else { return .needMore }
         // What follows the addresses says more of the client's connection; nothing here asks for it.
         let total = 16 + length
-        if speaksForItself || least == 0 { return .complete(bytes: total, source: nil) }
+        if speaksForItself { return .complete(bytes: total, source: .peer) }
+        if least == 0 { return .complete(bytes: total, source: .unknown) }
         let address: IPAddress
         let port: Int
         if least == 12 {
@@ -152,7 +171,7 @@ enum ProxyHeader {
             port = 48
         }
         let source = UInt16(truncatingIfNeeded: number(bytes, from: port, count: 2))
-        return .complete(bytes: total, source: NetworkAddress(ip: address, port: source))
+        return .complete(bytes: total, source: .client(NetworkAddress(ip: address, port: source)))
     }
 
     private static func number(_ bytes: Span<UInt8>, from: Int, count: Int) -> UInt64 {

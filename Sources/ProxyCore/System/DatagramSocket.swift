@@ -1,6 +1,7 @@
 // What can be done with a UDP socket? One is made for one peer: the kernel then drops what others send, and tells when
 // nobody listens there.
 
+import CLinux
 import Glibc
 
 /// A UDP socket that does not block, connected to one peer.

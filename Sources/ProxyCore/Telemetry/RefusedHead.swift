@@ -136,7 +136,12 @@ public struct RefusedHead: Sendable, Equatable {
         let name = ByteRange(Int(range.start), colon)
         // The colon, or what stands in its place: then it may be a line of anything.
         guard bytes[colon] == ASCII.colon else { return hidden(Int(range.count), "no field line") }
-        if isHarmless(bytes, name) { return text(bytes, range) }
+        // A CR that ends no line may be one's end to others, and what follows it a field of its own.
+        let shown = min(range.end, first(bytes, range) { $0 == ASCII.cr } &+ 1)
+        if isHarmless(bytes, name) {
+            let rest = range.end &- shown
+            return text(bytes, ByteRange(Int(range.start), shown)) + (rest > 0 ? hidden(rest, "") : "")
+        }
         return text(bytes, name) + ": " + hidden(range.end &- colon &- 1, "")
     }
 
@@ -166,16 +171,19 @@ public struct RefusedHead: Sendable, Equatable {
 /// The heads that were refused last, the latest one last. To write one down costs many times what refusing it costs, so of
 /// a flood only some are: whoever sends it must not set the price.
 struct RefusedHeads {
-    /// From one head that is kept to the next, at the least.
+    /// From one head that is kept to the next in the long run; as many as there is room for may come at once.
     static let distance = Instant.Span.milliseconds(10)
 
     private(set) var all: [RefusedHead] = []
-    private var nextAt = Instant(nanoseconds: .min)
+    /// When the last of those that were kept would have come, had they come one by one.
+    private var paidUntil = Instant(nanoseconds: .min)
 
     /// Whether one that is refused at `now` is to be kept.
     mutating func wants(_ now: Instant) -> Bool {
-        guard now >= nextAt else { return false }
-        nextAt = now + Self.distance
+        let burst = Instant.Span(nanoseconds: Self.distance.nanoseconds * Int64(RefusedHead.most))
+        let next = max(paidUntil, now) + Self.distance
+        guard next <= now + burst else { return false }
+        paidUntil = next
         return true
     }
 

@@ -1,6 +1,7 @@
 // An API server that does as it is told: each request is one call of the test's script, which writes whatever bytes it
 // likes. It speaks plain HTTP, since what it is for is what comes after TLS.
 
+import CLinux
 import Glibc
 import ProxyCore
 import Synchronization

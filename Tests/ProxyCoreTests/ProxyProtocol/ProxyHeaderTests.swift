@@ -8,7 +8,13 @@ import Testing
 
     private func read(_ bytes: [UInt8]) -> ProxyHeader.Reading { ProxyHeader.read(bytes.span) }
 
-    private func address(_ text: String?) -> NetworkAddress? { text.flatMap { NetworkAddress($0) } }
+    private func source(_ text: String) -> ProxyHeader.Source? {
+        switch text {
+        case "itself": .peer
+        case "somebody": .unknown
+        default: NetworkAddress(text).map { .client($0) }
+        }
+    }
 
     /// A header of version 2.
     private static func binary(_ command: UInt8, _ family: UInt8, _ rest: [UInt8], length: Int? = nil) -> [UInt8] {
@@ -21,8 +27,8 @@ import Testing
         [0x20, 0x01, 0x0D, 0xB8] + [UInt8](repeating: 0, count: 11) + [9] + [UInt8](repeating: 0, count: 15) + [1]
         + [0x12, 0x67, 1, 0xBB]
 
-    /// Whole headers, and for whom they speak; nil: for the peer itself.
-    private static let whole: [(bytes: [UInt8], source: String?)] = [
+    /// Whole headers, and for whom they speak.
+    private static let whole: [(bytes: [UInt8], source: String)] = [
         (Array("PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n".utf8), "203.0.113.9:4711"),
         (Array("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n".utf8), "255.255.255.255:65535"),
         (Array("PROXY TCP4 203.0.113.9 10.0.0.1 0 0\r\n".utf8), "203.0.113.9:0"),
@@ -34,25 +40,26 @@ import Testing
                     + "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n").utf8),
             "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
         ),
-        (Array("PROXY UNKNOWN\r\n".utf8), nil),
+        (Array("PROXY UNKNOWN\r\n".utf8), "somebody"),
         (
             Array(
                 ("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
                     + "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n").utf8),
-            nil
+            "somebody"
         ),
         (binary(0x21, 0x11, v4), "203.0.113.9:4711"),
         (binary(0x21, 0x21, v6), "[2001:db8::9]:4711"),
         // What more is said of the client's connection is passed over.
         (binary(0x21, 0x11, v4 + [0x04, 0, 1, 0]), "203.0.113.9:4711"),
         (binary(0x21, 0x11, v4 + [UInt8](repeating: 7, count: 4096 - 16 - 12)), "203.0.113.9:4711"),
-        (binary(0x20, 0x00, []), nil), (binary(0x20, 0x11, v4), nil), (binary(0x20, 0x55, [1, 2, 3]), nil),
-        (binary(0x21, 0x00, []), nil), (binary(0x21, 0x31, [UInt8](repeating: 0, count: 216)), nil),
+        (binary(0x20, 0x00, []), "itself"), (binary(0x20, 0x11, v4), "itself"),
+        (binary(0x20, 0x55, [1, 2, 3]), "itself"), (binary(0x21, 0x00, []), "somebody"),
+        (binary(0x21, 0x31, [UInt8](repeating: 0, count: 216)), "somebody"),
     ]
 
-    @Test func aHeaderIsReadHoweverItComes() {
+    @Test func aHeaderIsReadHoweverItComes() throws {
         for (bytes, source) in Self.whole {
-            let complete = ProxyHeader.Reading.complete(bytes: bytes.count, source: address(source))
+            let complete = ProxyHeader.Reading.complete(bytes: bytes.count, source: try #require(self.source(source)))
             #expect(read(bytes) == complete, "\(bytes.prefix(60))")
             for n in 0..<bytes.count {
                 #expect(read(Array(bytes[..<n])) == .needMore, "byte \(n) of \(bytes.prefix(60))")
@@ -76,6 +83,7 @@ import Testing
             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2x\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n",
             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r",
             "PROXY TCP4\t1.2.3.4 1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n", "PROXY UNKNOWNX\r\n",
+            "PROXY unknown\r\n", "PROXY UNKNOW\r\n",
             "PROXY UNKNOWN " + String(repeating: "x", count: 92) + "\r\n", "PROXY UNKNOWN \u{80}\r\n", "\r\n\r\n\r\n",
         ]
         let binaries = [

@@ -1,5 +1,6 @@
 // Two ends of a TLS connection in one thread: each gets a step in turn, so nothing waits and nothing sleeps.
 
+import CLinux
 import Glibc
 import ProxyCore
 
