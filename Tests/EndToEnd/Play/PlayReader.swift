@@ -1,6 +1,7 @@
 // Reads a page of plays: Markdown whose `##` headings are rules and whose fenced blocks are plays.
 
 import Foundation
+import TestTools
 import Testing
 
 /// A page of Tests/Corpus/Plays.
@@ -133,28 +134,7 @@ struct PlayText {
 
     /// The bytes that `raw` stands for.
     func bytes(_ raw: String) throws -> [UInt8] {
-        var bytes: [UInt8] = []
-        var rest = Array(try expand(raw).utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "\\") else {
-                bytes.append(byte)
-                continue
-            }
-            switch rest.popFirst() {
-            case UInt8(ascii: "r"): bytes.append(13)
-            case UInt8(ascii: "n"): bytes.append(10)
-            case UInt8(ascii: "t"): bytes.append(9)
-            case UInt8(ascii: "0"): bytes.append(0)
-            case UInt8(ascii: "\\"): bytes.append(UInt8(ascii: "\\"))
-            case UInt8(ascii: "x"):
-                guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-                else { throw StageError("no hexadecimal byte: \(raw)") }
-                bytes.append(value)
-                rest = rest.dropFirst(2)
-            default: throw StageError("no such escape: \(raw)")
-            }
-        }
-        return bytes
+        try unescaped(expand(raw))
     }
 
     /// The same as one character a byte.
