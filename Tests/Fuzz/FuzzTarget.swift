@@ -15,6 +15,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
     case kubernetesEvents = "kubernetes-events"
     case dnsMessage = "dns-message"
     case webSocketFrames = "websocket-frames"
+    case refusedHead = "refused-head"
 
     /// Holds what is made of `input` against the target's properties.
     ///
@@ -31,6 +32,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .kubernetesEvents: try KubernetesEventsTarget.check(input)
         case .dnsMessage: try DNSMessageTarget.check(input)
         case .webSocketFrames: try WebSocketFramesTarget.check(input)
+        case .refusedHead: try RefusedHeadTarget.check(input)
         }
     }
 
@@ -39,7 +41,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .requestTarget, .routing: 1024
         case .proxyHeader: 4200
-        case .dnsMessage, .webSocketFrames: 4096
+        case .dnsMessage, .webSocketFrames, .refusedHead: 4096
         case .requestHead, .responseHead, .chunked, .configuration, .kubernetesEvents: 16 * 1024
         }
     }

@@ -48,7 +48,8 @@ public struct RefusedHead: Sendable, Equatable {
         return lines
     }
 
-    /// A request line without what stands in its target's query, fragment, parameters and user.
+    /// A request line without what stands in its target's query, fragment, parameters and user, and without what stands
+    /// where nothing should.
     private static func requestLine(_ bytes: Span<UInt8>, _ range: ByteRange) -> String {
         var end = Int(range.start)
         while end < range.end, ASCII.isToken(bytes[end]) { end &+= 1 }
@@ -56,17 +57,27 @@ public struct RefusedHead: Sendable, Equatable {
         guard end > Int(range.start), end < range.end, bytes[end] == ASCII.space else {
             return hidden(Int(range.count), "no request line")
         }
-        var version = range.end
-        while version > end &+ 1, !isVersion(bytes, version, range.end) { version &-= 1 }
-        let hasVersion = version > end &+ 1
-        let target = ByteRange(end &+ 1, hasVersion ? version &- 1 : range.end)
-        return text(bytes, ByteRange(Int(range.start), end)) + " " + redactTarget(bytes, target)
-            + (hasVersion ? " " + text(bytes, ByteRange(version, range.end)) : "")
+        // Spaces before the target, and behind the version, are what may be wrong with the line.
+        var start = end &+ 1
+        while start < range.end, bytes[start] == ASCII.space { start &+= 1 }
+        let rest = ByteRange(start, range.end)
+        let stop = first(bytes, rest) { $0 == ASCII.space || $0 == ASCII.tab || $0 == ASCII.cr }
+        let version = max(stop, versionStart(bytes, rest))
+        return text(bytes, ByteRange(Int(range.start), start)) + redactTarget(bytes, ByteRange(start, stop))
+            + (version > stop ? hidden(version &- stop, "") : "") + text(bytes, ByteRange(version, range.end))
     }
 
-    /// Whether ` HTTP/` ends right before `at`, or begins there.
-    private static func isVersion(_ bytes: Span<UInt8>, _ at: Int, _ end: Int) -> Bool {
-        at &+ 5 <= end && bytes[at &- 1] == ASCII.space && Scan.equals(bytes, ByteRange(at, at &+ 5), "http/")
+    /// Where ` HTTP/1.1`, with any two digits, begins that ends a line, spaces behind it aside; the line's end where it
+    /// does not end so.
+    private static func versionStart(_ bytes: Span<UInt8>, _ range: ByteRange) -> Int {
+        var end = range.end
+        while end > Int(range.start), bytes[end &- 1] == ASCII.space { end &-= 1 }
+        let start = end &- 9
+        guard start >= Int(range.start), bytes[start] == ASCII.space,
+            Scan.equals(bytes, ByteRange(start &+ 1, start &+ 6), "http/"), ASCII.digit(bytes[end &- 3]) != nil,
+            bytes[end &- 2] == UInt8(ascii: "."), ASCII.digit(bytes[end &- 1]) != nil
+        else { return range.end }
+        return start
     }
 
     private static func redactTarget(_ bytes: Span<UInt8>, _ range: ByteRange) -> String {
@@ -74,16 +85,18 @@ public struct RefusedHead: Sendable, Equatable {
         let hash = UInt8(ascii: "#")
         var result = ""
         var at = Int(range.start)
-        // Of an authority the user goes.
-        let scheme = first(bytes, range) { $0 == ASCII.slash || $0 == question || $0 == hash }
-        if scheme > at, scheme &+ 1 < range.end, bytes[scheme &- 1] == ASCII.colon, bytes[scheme &+ 1] == ASCII.slash {
-            let authority = ByteRange(
-                scheme &+ 2,
-                first(bytes, ByteRange(scheme &+ 2, range.end)) { $0 == ASCII.slash || $0 == question || $0 == hash })
-            result = text(bytes, ByteRange(at, scheme &+ 2))
+        func endsAuthority(_ byte: UInt8) -> Bool { byte == ASCII.slash || byte == question || byte == hash }
+        // Of an authority, with a scheme before it or alone as in CONNECT, the user goes.
+        if at < range.end, bytes[at] != ASCII.slash {
+            let colon = first(bytes, range) { $0 == ASCII.colon || $0 == UInt8(ascii: "@") || endsAuthority($0) }
+            if colon &+ 3 <= range.end, Scan.equals(bytes, ByteRange(colon, colon &+ 3), "://") {
+                result = text(bytes, ByteRange(at, colon &+ 3))
+                at = colon &+ 3
+            }
+            let authority = ByteRange(at, first(bytes, ByteRange(at, range.end), endsAuthority))
             var host = authority.end
-            while host > Int(authority.start), bytes[host &- 1] != UInt8(ascii: "@") { host &-= 1 }
-            if host > Int(authority.start) { result += "*@" }
+            while host > at, bytes[host &- 1] != UInt8(ascii: "@") { host &-= 1 }
+            if host > at { result += "*@" }
             result += text(bytes, ByteRange(host, authority.end))
             at = authority.end
         }

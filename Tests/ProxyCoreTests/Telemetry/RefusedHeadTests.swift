@@ -16,8 +16,13 @@ import Testing
             ("GET /x;jsessionid=abc/y HTTP/1.1", "GET /x;*/y HTTP/1.1"),
             ("GET http://user:secret@a.b/x?y=z HTTP/1.1", "GET http://*@a.b/x?y=* HTTP/1.1"),
             ("GET http://a.b HTTP/1.1", "GET http://a.b HTTP/1.1"),
+            ("CONNECT user:secret@a.b:443 HTTP/1.1", "CONNECT *@a.b:443 HTTP/1.1"),
+            ("CONNECT user:secret@a.b://x HTTP/1.1", "CONNECT *@a.b://x HTTP/1.1"),
+            // What stands where nothing should may be a line of its own to others.
+            ("GET / HTTP/1.1\rCookie: secret", "GET /<24 bytes>"), ("GET /\rCookie: secret", "GET /<15 bytes>"),
+            ("GET /x HTTP/1.1 secret", "GET /x<16 bytes>"), ("GET /x HTTP/1.1?a=secret", "GET /x<18 bytes>"),
             // What is wrong with it shows.
-            ("GET /x?a=b c HTTP/1.1", "GET /x?a=* HTTP/1.1"), ("GET  / HTTP/1.1", "GET  / HTTP/1.1"),
+            ("GET /x?a=b c HTTP/1.1", "GET /x?a=*<2 bytes> HTTP/1.1"), ("GET  / HTTP/1.1", "GET  / HTTP/1.1"),
             ("GET /x HTTP/2.0", "GET /x HTTP/2.0"), ("GET /x", "GET /x"), ("GET /\0x HTTP/1.1", "GET /\\x00x HTTP/1.1"),
             ("GET /x HTTP/1.1 ", "GET /x HTTP/1.1 "),
             ("\u{16}\u{3}\u{1}secret", "<9 bytes, no request line>"),
