@@ -38,6 +38,13 @@ struct TrustedProxyTests {
 
         /// What the upstream hears of a request that is carried there.
         func heard(from peer: String, host: String = "a.test", _ fields: [String]) throws -> WireHead {
+            try conversation(from: peer, host: host, fields).head
+        }
+
+        /// The same, with what curl is told.
+        func conversation(
+            from peer: String, host: String = "a.test", _ fields: [String]
+        ) throws -> (head: WireHead, told: String) {
             let file = FileManager.default.temporaryDirectory.appending(path: "curl-\(UUID().uuidString)")
             defer { try? FileManager.default.removeItem(at: file) }
             let pid = try curl(peer, host, fields, to: file)
@@ -45,7 +52,7 @@ struct TrustedProxyTests {
             let head = try server.hearsRequest().head
             server.says(answer(fields: "Connection: close\r\n"))
             waitpid(pid, nil, 0)
-            return head
+            return (head, try String(contentsOf: file, encoding: .utf8))
         }
 
         /// What is answered to a request that is not carried on.
@@ -118,6 +125,62 @@ struct TrustedProxyTests {
             // Flexible: https for the visitor, http for us.
             let head = try scene.heard(from: "127.0.0.7", host: "secure.test", ["X-Forwarded-Proto: https"])
             #expect(head.values("X-Forwarded-Proto") == ["https"])
+        }
+    }
+
+    // MARK: The request's id
+
+    private static let longest = String(repeating: "y", count: 128)
+
+    /// The request that `id` names is known by it to the upstream, to whoever asks, and in the log.
+    private func expectKnown(by id: String, _ talk: (head: WireHead, told: String), _ scene: Scene) {
+        #expect(talk.head.values("X-Request-Id") == [id])
+        #expect(talk.told.contains("\r\nX-Request-Id: \(id)\r\n"), "\(talk.told)")
+        #expect(scene.proxy.awaitOutput("\"event\":\"request\",\"id\":\"\(id)\","), "\(scene.proxy.output)")
+    }
+
+    @Test(
+        "the id that a trusted peer gave a request is kept, for upstream, client and log",
+        arguments: ["5f1c2c1e-0d7c-4a6f-8d4e-0a2b5b7f3c11", "z", longest])
+    func requestID(id: String) async throws {
+        try await onThread {
+            let scene = try Scene()
+            // Whoever names it in Connection does not remove it.
+            let fields = ["x-request-ID: \(id)", "Connection: X-Request-Id"]
+            expectKnown(by: id, try scene.conversation(from: "127.0.0.7", fields), scene)
+            // In answers of our own, too, plain ones and JSON.
+            let page = try scene.answered(to: "127.0.0.7", ["X-Request-Id: \(id)"], host: "nobody.test")
+            #expect(page.contains("\r\nX-Request-Id: \(id)\r\n"), "\(page)")
+            let json = try scene.answered(
+                to: "127.0.0.7", ["X-Request-Id: \(id)", "Accept: application/json"], host: "nobody.test")
+            let body = try #require(json.components(separatedBy: "\r\n\r\n").last)
+            let object = try JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any]
+            #expect(object?["request_id"] as? String == id, "\(json)")
+            #expect(json.contains("\r\nContent-Length: \(body.utf8.count)\r\n"))
+            // The next request on its own has one of ours again.
+            let next = try scene.heard(from: "127.0.0.7", []).values("X-Request-Id")
+            #expect(next.count == 1 && next[0].utf8.count == 32)
+        }
+    }
+
+    @Test(
+        "the id of a stranger is replaced, and what is no token, too long, or said twice, whoever says it",
+        arguments: [
+            ("127.0.0.8", ["X-Request-Id: theirs"]), ("127.0.0.7", ["X_Request_Id: theirs"]),
+            ("127.0.0.7", ["X-Request-Id: theirs", "X-Request-Id: theirs2"]),
+            ("127.0.0.7", ["X-Request-Id: theirs, b"]),
+            ("127.0.0.7", ["X-Request-Id: \"theirs\""]), ("127.0.0.7", ["X-Request-Id: theirs\(longest)"]),
+            ("127.0.0.7", ["X-Request-Id;"]),
+        ])
+    func ownRequestID(peer: String, fields: [String]) async throws {
+        try await onThread {
+            let scene = try Scene()
+            let talk = try scene.conversation(from: peer, fields)
+            let ids = talk.head.values("X-Request-Id")
+            let isOurs = ids.count == 1 && ids[0].utf8.count == 32 && ids[0].allSatisfy(\.isHexDigit)
+            #expect(isOurs, "\(ids)")
+            expectKnown(by: ids.first ?? "", talk, scene)
+            #expect(!talk.told.contains("theirs") && !scene.proxy.output.contains("theirs"))
         }
     }
 }

@@ -39,7 +39,10 @@ struct ClientConnection: ~Copyable {
     var exchange = Exchange(Exchange.Opening())
     var requestBody = BodyProgress()
     var responseBody = BodyProgress()
-    var id = RequestID(high: 0, low: 0)
+    /// The id that we made for the exchange.
+    var ownID = RandomID(high: 0, low: 0)
+    /// Where the one is that a trusted proxy gave it; -1: it gave none.
+    var givenID: Int32 = -1
     var openedAt = Instant.never
     var sentAt = Instant.never
     var answeredAt = Instant.never

@@ -42,6 +42,10 @@ extension Connections {
             directory.releaseServiceIfUnused(service)
         }
         if clients[c].record.hasMemory { endRecord(c) }
+        if clients[c].givenID >= 0 {
+            givenIDs.remove(clients[c].givenID)
+            clients[c].givenID = -1
+        }
         clients[c].service = -1
     }
 
@@ -59,7 +63,7 @@ extension Connections {
                 attempts: Int(clients[c].exchange.attempts), retried: clients[c].retried,
                 outcome: clients[c].outcome,
                 endpoint: clients[c].endpointAddress))
-        log.write(clients[c].record, id: clients[c].id, wallMicroseconds: Clock.wallMicroseconds(), at: now)
+        log.write(clients[c].record, id: requestID(c), wallMicroseconds: Clock.wallMicroseconds(), at: now)
         buffers.reclaim(&clients[c].record)
     }
 

@@ -125,7 +125,7 @@ extension Connections {
     /// Resets what belongs to one exchange.
     @inline(__always)
     private mutating func openExchange(_ c: Int32) {
-        clients[c].id = RequestID(high: random.next(), low: random.next())
+        clients[c].ownID = RandomID(high: random.next(), low: random.next())
         clients[c].openedAt = now
         clients[c].sentAt = .never
         clients[c].answeredAt = .never
@@ -186,6 +186,7 @@ extension Connections {
             }
         }
         deriveClient(c)
+        keepGivenID(c)
         var hasBody = requestHead.framing != .none
         let verdict = decide(c)
         clients[c].totals = verdict.totals ?? unrouted
@@ -231,6 +232,15 @@ extension Connections {
         derivedClient = clients[c].input.withReadable { bytes in
             DerivedClient.derive(requestHead, bytes, peer: peer, isTLS: isTLS, trusted: trustedProxies)
         }
+    }
+
+    /// Keeps the id that a trusted proxy gave the request whose head is at hand. Where it gave several, nobody knows which
+    /// one it calls the request by.
+    @inline(__always)
+    private mutating func keepGivenID(_ c: Int32) {
+        guard derivedClient.isFromTrustedProxy, let value = requestHead.noted.xRequestID.only else { return }
+        guard let id = clients[c].input.withReadable({ GivenID($0, value) }) else { return }
+        clients[c].givenID = givenIDs.insert(id)?.index ?? -1
     }
 
     private mutating func beginRecord(_ c: Int32, _ verdict: Verdict) {
@@ -341,7 +351,7 @@ extension Connections {
             buffers.supply(&clients[c].requestOut, need <= BufferPool.streamCapacity / 2 ? .stream : .largeHead)
             clients[c].requestOut.clear()
         }
-        let forwarding = Forwarding(derivedClient, id: clients[c].id)
+        let forwarding = Forwarding(derivedClient, id: requestID(c))
         clients[c].requestBody = BodyProgress(framing, emitsChunks: framing == .chunked)
         clients[c].input.withReadable { bytes in
             HeadWriter.write(requestHead, bytes, forwarding: forwarding, into: &clients[c].requestOut)

@@ -265,7 +265,7 @@ extension Connections {
             buffers.supply(&clients[c].responseOut, need <= BufferPool.headCapacity ? .head : .largeHead)
         }
         let answer = Answer(
-            outcome: outcome, status: code, id: clients[c].id, isHead: clients[c].method == .head,
+            outcome: outcome, status: code, id: requestID(c), isHead: clients[c].method == .head,
             prefersJSON: clients[c].prefersJSON, closes: clients[c].toldClose)
         answer.write(into: &clients[c].responseOut, date: date, location: location)
         if pumpResponse(c) { rest(c) }

@@ -126,7 +126,7 @@ extension Connections {
         headScratch.clear()
         clients[c].toldClose = id && !clients[c].exchange.keepsClient && responseHead.status != 101
         let terms = HeadWriter.ResponseTerms(
-            framing: framing, id: id ? clients[c].id : nil, closes: clients[c].toldClose,
+            framing: framing, id: id ? requestID(c) : nil, closes: clients[c].toldClose,
             isHTTP10: clients[c].isHTTP10)
         upstreams[u].input.withReadable { bytes in
             HeadWriter.write(responseHead, bytes, terms: terms, date: date, into: &headScratch)

@@ -30,6 +30,8 @@ public struct Connections: ~Copyable {
     let upstreams: Slab<UpstreamConnection>
     /// Where frames begin in the tunnels that are WebSockets.
     let webSockets: Slab<WebSocket>
+    /// Ids that trusted proxies gave the exchanges under way.
+    let givenIDs: Slab<GivenID>
     var clientTimers: TimerWheel
     var upstreamTimers: TimerWheel
     var buffers: BufferPool
@@ -124,6 +126,7 @@ public struct Connections: ~Copyable {
         clients = Slab(capacity: connectionsMax, vacant: ClientConnection.vacant)
         upstreams = Slab(capacity: connectionsMax, vacant: UpstreamConnection.vacant)
         webSockets = Slab(capacity: connectionsMax) { WebSocket() }
+        givenIDs = Slab(capacity: connectionsMax) { GivenID() }
         directory = ServiceDirectory(loads: loads)
         clientTimers = TimerWheel(now: now)
         upstreamTimers = TimerWheel(now: now)
@@ -152,6 +155,7 @@ public struct Connections: ~Copyable {
         clients.destroy()
         upstreams.destroy()
         webSockets.destroy()
+        givenIDs.destroy()
         sites.destroy()
     }
 
@@ -340,6 +344,13 @@ public struct Connections: ~Copyable {
         case .lingering: linger(c)
         case .handshake: handshake(c)
         }
+    }
+
+    /// The id of a client's exchange: what a trusted proxy gave, else ours.
+    @inline(__always)
+    func requestID(_ c: Int32) -> RequestID {
+        let given = clients[c].givenID
+        return given < 0 ? .own(clients[c].ownID) : .given(givenIDs[given])
     }
 
     /// Moves what can be moved for an exchange.

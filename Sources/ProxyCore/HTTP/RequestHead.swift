@@ -56,6 +56,8 @@ public struct RequestHead: ~Copyable {
         public var cfConnectingIPv6 = SingleValue()
         /// The value of `X-Forwarded-Proto`.
         public var xForwardedProto = SingleValue()
+        /// The value of `X-Request-Id`.
+        public var xRequestID = SingleValue()
         /// Whether there is an `X-Forwarded-For`.
         public var hasForwardedFor = false
     }

@@ -45,7 +45,7 @@ extension Answer {
         let text = explanation.utf8CodeUnitCount
         if prefersJSON {
             // {"status":404,"error":"…","request_id":"…"}
-            return 23 + text + 16 + RequestID.textBytes + 2 + 1
+            return 23 + text + 16 + id.textBytes + 2 + 1
         }
         return 4 + phrase + 2 + text + 1
     }

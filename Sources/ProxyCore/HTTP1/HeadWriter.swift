@@ -7,7 +7,7 @@ package enum HeadWriter {
     /// upgrade, which may stand in it twice.
     static let requestGrowthMax = 512
     /// Bytes that a rewritten response head may have more than the one it was made from.
-    static let responseGrowthMax = 512
+    static let responseGrowthMax = 512 + RequestID.textBytesMax
 
     /// Appends the request head to send upstream. The buffer has room for `head.byteCount` and
     /// ``requestGrowthMax`` more, and for the host and the upgrade once more.

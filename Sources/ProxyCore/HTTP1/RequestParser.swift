@@ -77,6 +77,7 @@ public enum RequestParser {
                 case .cfConnectingIP: head.noted.cfConnectingIP.note(line.value)
                 case .cfConnectingIPv6: head.noted.cfConnectingIPv6.note(line.value)
                 case .xForwardedProto: head.noted.xForwardedProto.note(line.value)
+                case .xRequestID: head.noted.xRequestID.note(line.value)
                 case .xForwardedFor: head.noted.hasForwardedFor = true
                 default: break
                 }

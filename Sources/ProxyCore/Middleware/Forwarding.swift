@@ -25,9 +25,6 @@ package struct Forwarding {
         self.id = id
     }
 
-    /// Bytes that the lines need at most, apart from the host.
-    static let lineBytesMax = 256
-
     /// Appends the lines; `host` is what the client asked for, with its port. The client's address alone stands in
     /// `X-Forwarded-For`, so whoever reads it from the left and whoever reads it from the right learn the same.
     @inline(__always)

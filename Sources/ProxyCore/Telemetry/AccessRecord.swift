@@ -111,7 +111,7 @@ enum AccessRecord {
     }
 
     /// Bytes of ``prefix(_:_:to:)``.
-    static let prefixBytesMax = 160
+    static let prefixBytesMax = 96 + RequestID.textBytesMax
 
     /// Appends what stands before a line: time, level, event and id.
     static func prefix(_ wallMicroseconds: Int64, _ id: RequestID, to out: inout ByteBuffer) {

@@ -197,4 +197,41 @@ import Testing
         }
         expectCount("client_connections", 1, &counted)
     }
+
+    @Test func whatKeepsAGivenIDIsGivenBackHoweverTheExchangeEnds() throws {
+        let server = try PeerServer()
+        var rig = try Rig(try snapshot(server, trusted: ["127.0.0.1"]))
+        func kept(_ rig: inout Rig) -> Int { rig.connections.givenIDs.count }
+        let asked = "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: abc\r\n\r\n"
+        // Answered by the upstream; answered by us.
+        let client = try rig.client()
+        client.write(asked)
+        rig.turn()
+        rig.turn()
+        let upstream = try #require(server.accept())
+        rig.turn()
+        let during = kept(&rig)
+        #expect(during == 1 && upstream.read()?.contains("X-Request-Id: abc\r\n") == true)
+        upstream.write(okResponse)
+        rig.turn()
+        let after = kept(&rig)
+        #expect(after == 0 && client.read()?.contains("X-Request-Id: abc\r\n") == true)
+        client.write(asked.replacing("GET", with: "TRACE"))
+        rig.turn()
+        let refused = kept(&rig)
+        #expect(refused == 0 && client.read()?.contains("X-Request-Id: abc\r\n") == true)
+        // The upstream leaves in the middle of its answer.
+        let cut = try rig.client()
+        cut.write(asked)
+        rig.turn()
+        rig.turn()
+        let waiting = kept(&rig)
+        upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        rig.turn()
+        upstream.end()
+        rig.turn()
+        rig.turn()
+        let left = kept(&rig)
+        #expect(waiting == 1 && left == 0)
+    }
 }
