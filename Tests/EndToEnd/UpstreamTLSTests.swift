@@ -5,56 +5,6 @@ import ProxyCore
 import TestTools
 import Testing
 
-/// nginx that speaks TLS, and what the proxy is told of it.
-private final class SecureUpstream: Sendable {
-    let certificates: CertificateFolder
-    let nginx: Nginx
-    let port: UInt16
-
-    init() throws {
-        let certificates = try CertificateFolder()
-        self.certificates = certificates
-        _ = try certificates.server("back", for: ["back.test"])
-        let port = try freePort()
-        let large = Data((0..<(4 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 7) })
-        nginx = try Nginx(
-            port: try freePort(), files: ["large": large, "small": Data("small".utf8)],
-            more: { root, plain in
-                """
-                server {
-                  listen 127.0.0.1:\(port) ssl; root \(root);
-                  ssl_certificate \(certificates.path("back"));
-                  ssl_certificate_key \(certificates.path("back-key"));
-                  ssl_client_certificate \(certificates.path("ca")); ssl_verify_client optional;
-                  location /told { return 200 "$ssl_server_name $host $connection $ssl_client_s_dn $ssl_session_reused"; }
-                  location /health { access_log health.log; return 200 "well"; }
-                  location /takes { client_max_body_size 0; proxy_pass http://127.0.0.1:\(plain)/taken; }
-                }
-                """
-            })
-        self.port = port
-    }
-
-    func proxy(_ tls: String, port: UInt16, admin: UInt16, more: String = "") throws -> ProxyProcess {
-        try ProxyProcess(configuration: text(tls, port: port, admin: admin, more: more), awaiting: [port, admin])
-    }
-
-    func text(_ tls: String, port: UInt16, admin: UInt16, more: String = "") -> String {
-        configuration(
-            listeners: [port],
-            services: [
-                "n": """
-                endpoints: [ "127.0.0.1:\(self.port)" ], scheme: "https",
-                tls: { \(tls) }, retry: { attempts: 0 }, outlier: { consecutiveFailures: 0 }, \(more)
-                """
-            ],
-            routes: ["{ host: \"*\", service: \"n\" }"],
-            more: "admin: { address: \"127.0.0.1:\(admin)\", socket: \"\" }, handoff: { socket: \"\" },")
-    }
-
-    var ca: String { "ca: \"\(certificates.path("ca"))\"" }
-}
-
 @Suite("TLS to upstreams")
 struct UpstreamTLSTests {
     private static func curl(_ port: UInt16, _ path: String, _ more: String...) throws -> String {
@@ -137,17 +87,9 @@ struct UpstreamTLSTests {
         try await onThread {
             let upstream = try SecureUpstream()
             let (port, admin) = (try freePort(), try freePort())
-            func identity(_ name: String) throws -> String {
-                let pair = try upstream.certificates.authority.issue(.client, name: name)
-                try upstream.certificates.write(name, pair.certificateChain)
-                try upstream.certificates.write("\(name)-key", pair.key)
-                return
-                    "\(upstream.ca), serverName: \"back.test\", certificate: \"\(upstream.certificates.path(name))\", "
-                    + "key: \"\(upstream.certificates.path("\(name)-key"))\""
-            }
-            let proxy = try upstream.proxy(try identity("anna"), port: port, admin: admin)
+            let proxy = try upstream.proxy(try upstream.identity("anna"), port: port, admin: admin)
             #expect(try Self.curl(port, "/told").contains(" CN=anna "))
-            let next = upstream.text(try identity("berta"), port: port, admin: admin)
+            let next = upstream.text(try upstream.identity("berta"), port: port, admin: admin)
             try Data(next.utf8).write(to: proxy.configurationFile, options: .atomic)
             #expect(proxy.awaitOutput("\"event\":\"reload\",\"outcome\":\"applied\""))
             #expect(try Self.curl(port, "/told").contains(" CN=berta "))

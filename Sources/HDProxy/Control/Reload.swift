@@ -96,10 +96,9 @@ extension ControlLoop {
         // Our own descriptors go first: the last one that is closed is a worker's, which has looked who waits.
         if wasListening { replace(removed, with: opened) }
         tls.adopt(terms)
-        workers.secure(tls.provision)
         watchFiles(of: new)
         warnOfExpiry()
-        workers.adopt(snapshot, added: copies, removed: removed)
+        workers.adopt(snapshot, terms: tls.provision, added: copies, removed: removed)
         adopt(handoff: new.handoff)
         log.level = new.log.level
         if wasListening { tell(opened) }

@@ -58,10 +58,15 @@ final class WorkerPool: Sendable {
     /// How many workers there are.
     var count: Int { mailboxes.count }
 
-    /// Tells every worker what to serve from now on. `sockets` holds one set of new ones for each.
-    func adopt(_ snapshot: Snapshot, added sockets: [[ListeningSocket]] = [], removed: [ListenerSpec] = []) {
+    /// Tells every worker what to serve from now on, and on what terms of TLS, where those change. `sockets` holds one set
+    /// of new ones for each.
+    func adopt(
+        _ snapshot: Snapshot, terms: TLSProvision? = nil, added sockets: [[ListeningSocket]] = [],
+        removed: [ListenerSpec] = []
+    ) {
         for (index, mailbox) in mailboxes.enumerated() {
-            mailbox.send(.adopt(snapshot, added: index < sockets.count ? sockets[index] : [], removed: removed))
+            let added = index < sockets.count ? sockets[index] : []
+            mailbox.send(.adopt(snapshot, terms: terms, added: added, removed: removed))
         }
     }
 

@@ -7,14 +7,15 @@ import Synchronization
 /// What a worker can be told.
 public enum Mail: Sendable {
     /// Serve this from now on: accept on the added sockets, which the worker now owns, and no more at the removed
-    /// addresses.
-    case adopt(Snapshot, added: [ListeningSocket], removed: [ListenerSpec])
+    /// addresses. `terms` of TLS that belong to it come with it, because a service that is spoken to over TLS and the
+    /// terms for that are one thing: between two mails requests would be served by half of it.
+    case adopt(Snapshot, terms: TLSProvision? = nil, added: [ListeningSocket], removed: [ListenerSpec])
     /// Speak TLS on these terms from now on, where listeners do.
     case secure(TLSProvision)
     /// These services have these endpoints from now on; the others stay as they are.
     case endpoints([EndpointsChange])
     /// Accept no more, and close the sockets without a look at who waits there: somebody else has them, too. A later
-    /// ``adopt(_:added:removed:)`` brings others.
+    /// ``adopt(_:terms:added:removed:)`` brings others.
     case letGo
     /// Finish what is under way and leave. Told again, it can only be shortened.
     case drain(DrainSpec)

@@ -89,7 +89,8 @@ public struct Worker: ~Copyable {
     private mutating func readMail() {
         for mail in mailbox.take() {
             switch mail {
-            case .adopt(let snapshot, let added, let removed):
+            case .adopt(let snapshot, let terms, let added, let removed):
+                if let terms { connections.adopt(terms) }
                 connections.adopt(snapshot)
                 for index in 0..<listeners.slotCount where listeners.isUsed(index) { findTerms(index) }
                 for listening in added {

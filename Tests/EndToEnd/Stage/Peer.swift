@@ -1,5 +1,7 @@
 // One end of a connection, for tests that are written in Swift: what it says and what it hears.
 
+import Glibc
+
 /// A client or an upstream.
 final class Peer {
     let socket: LoopbackSocket
@@ -17,6 +19,16 @@ final class Peer {
 
     /// Sends `text`, whose lines end as they stand.
     func says(_ text: String) { socket.send(Array(text.utf8)) }
+
+    /// Sends `bytes` on a thread of its own, so that the test can go on; what the peer does not take in time is not sent.
+    func saysMeanwhile(_ bytes: [UInt8]) {
+        // The socket outlives the thread: an own copy of the descriptor.
+        let fd = fcntl(socket.fd, F_DUPFD_CLOEXEC, 0)
+        Detached {
+            let copy = LoopbackSocket(adopting: fd)
+            copy.send(bytes, within: .seconds(30))
+        }.start()
+    }
 
     /// The next whole request; for an upstream.
     func hearsRequest(within patience: Duration = .seconds(5)) throws -> WireMessage {

@@ -3,7 +3,7 @@
 import Foundation
 import ProxyCore
 
-/// A client that speaks TLS with whoever listens on a port.
+/// A client that speaks TLS with whoever listens on a port, or a server that does with whoever has connected.
 final class SecurePeer {
     let socket: LoopbackSocket
     private var session: TLSSession
@@ -14,19 +14,36 @@ final class SecurePeer {
         _ port: UInt16, trusting authority: CertificateAuthority, name: String = "n.test", identity: TLSIdentity? = nil
     ) throws {
         socket = try LoopbackSocket.connect(to: LoopbackAddress(port: port))
-        var patience = timeval(tv_sec: 20, tv_usec: 0)
-        // Safety: the option is a timeval that outlives the call.
-        unsafe setsockopt(socket.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        Self.bound(socket)
         let context = try TLSContext(client: .certificates(authority.certificate), identity: identity)
         session = try TLSSession(client: context, descriptor: socket.fd, verifying: .dns(name))
         let step = session.handshake()
         guard step == .done else { throw StageError("the handshake failed: \(step)") }
     }
 
+    /// The server's end of `socket`.
+    init(serving socket: LoopbackSocket, _ context: TLSContext) throws {
+        self.socket = socket
+        Self.bound(socket)
+        session = try TLSSession(server: context, descriptor: socket.fd)
+        let step = session.handshake()
+        guard step == .done else { throw StageError("the handshake failed: \(step)") }
+    }
+
+    /// No read lasts for ever.
+    private static func bound(_ socket: LoopbackSocket) {
+        var patience = timeval(tv_sec: 20, tv_usec: 0)
+        // Safety: the option is a timeval that outlives the call.
+        unsafe setsockopt(socket.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
     /// Sends `text`.
-    func says(_ text: String) throws {
-        var bytes = ByteBuffer(capacity: text.utf8.count)
-        bytes.append(utf8: text)
+    func says(_ text: String) throws { try says(Array(text.utf8)) }
+
+    /// Sends `all`.
+    func says(_ all: [UInt8]) throws {
+        var bytes = ByteBuffer(capacity: max(1, all.count))
+        bytes.append(all.span)
         while !bytes.isEmpty {
             let moved = session.write(&bytes)
             guard case .bytes = moved else { throw StageError("sending failed: \(moved)") }
@@ -41,6 +58,16 @@ final class SecurePeer {
         }
         defer { heard.clear() }
         return heard.text()
+    }
+
+    /// The next `count` bytes, or more where the last of them came with others; fewer where the end comes first.
+    func hears(_ count: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            bytes += heard.withReadable { span in span.indices.map { span[$0] } }
+            heard.clear()
+            guard bytes.count < count, case .bytes = session.read(into: &heard) else { return bytes }
+        }
     }
 
     /// What the next read brings beside bytes.

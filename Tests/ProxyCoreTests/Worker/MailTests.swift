@@ -13,7 +13,7 @@ import Testing
     private func spelled(_ mail: [Mail]) -> [String] {
         mail.map { item in
             switch item {
-            case .adopt(let snapshot, _, _): "adopt \(snapshot.generation)"
+            case .adopt(let snapshot, _, _, _): "adopt \(snapshot.generation)"
             case .secure(let provision): "secure \(provision.ticketKeys.count)"
             case .letGo: "letGo"
             case .drain: "drain"
