@@ -12,7 +12,7 @@ struct DescriptorTests {
             let upstream = try LoopbackListener()
             let proxy = try ProxyProcess(
                 configuration: configuration(listeners: [port], services: ["a": endpoint(upstream)]), awaiting: [port],
-                descriptors: 64)
+                within: ProxyProcess.Circumstances(shell: "ulimit -n 64"))
             let client = try Peer(connectedTo: port)
             client.says(request())
             let server = try upstream.accepts()

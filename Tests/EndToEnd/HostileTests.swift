@@ -25,7 +25,7 @@ struct HostileSurroundingsTests {
                 configuration: configuration(
                     listeners: [ports[0]], services: [:],
                     routes: ["{ host: \"a.test\", redirect: { to: \"https://b.test\" } }"],
-                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" },"
+                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" }, drain: { timeout: \"1s\" },"
                 ).replacing("access: false", with: "access: true, file: \"\(fifo)\""), awaiting: [ports[0]])
             // Each line is longer than a kibibyte: four mebibytes wait, and then some.
             let path = "/" + String(repeating: "x", count: 1000)
@@ -42,6 +42,66 @@ struct HostileSurroundingsTests {
             let metrics = try runTool(["curl", "-sS", "http://127.0.0.1:\(ports[1])/metrics"]).output
             let dropped = metrics.split(separator: "\n").first { $0.hasPrefix("hdproxy_log_dropped_total ") }
             #expect(dropped.flatMap { Int($0.split(separator: " ")[1]) } ?? 0 > 0, "\(dropped ?? "")")
+            #expect(proxy.exitStatus() == nil)
+            // Nor does leaving wait for it.
+            proxy.signal(SIGTERM)
+            #expect(proxy.awaitExit(within: .seconds(5)) == 0)
+        }
+    }
+
+    @Test("a log whose reader goes loses lines, which are counted, and nothing else; another reader gets the next ones")
+    func reader() async throws {
+        try await onThread {
+            let ports = try (0..<2).map { _ in try freePort() }
+            let folder = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let fifo = folder.appending(path: "log").path
+            // Safety: a NUL-terminated copy of the path.
+            try #require(unsafe mkfifo(fifo, 0o600) == 0)
+            let first = unsafe open(fifo, O_RDONLY | O_NONBLOCK)
+            let proxy = try ProxyProcess(
+                configuration: configuration(
+                    listeners: [ports[0]], services: [:],
+                    routes: ["{ host: \"a.test\", redirect: { to: \"https://b.test\" } }"],
+                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" },"
+                ).replacing("access: false", with: "access: true, file: \"\(fifo)\""), awaiting: [ports[0], ports[1]])
+            func ask(_ path: String) throws {
+                let client = try Peer(connectedTo: ports[0])
+                client.says(request(path, host: "a.test", fields: "Connection: close\r\n"))
+                #expect(try client.hearsAnswer().head.status == 308)
+            }
+            /// What has come to the reader once it holds `text`.
+            func read(_ reader: Int32, until text: String) -> String {
+                var all: [UInt8] = []
+                let deadline = Deadline.after(.seconds(10))
+                while deadline > .now, !String(decoding: all, as: UTF8.self).contains(text) {
+                    var entry = pollfd(fd: reader, events: Int16(POLLIN), revents: 0)
+                    var piece = [UInt8](repeating: 0, count: 4096)
+                    // Safety: one entry; read writes at most as many bytes as the array has.
+                    guard unsafe poll(&entry, 1, 100) > 0 else { continue }
+                    let count = unsafe Glibc.read(reader, &piece, piece.count)
+                    if count > 0 { all += piece[..<count] }
+                }
+                return String(decoding: all, as: UTF8.self)
+            }
+            try ask("/first")
+            #expect(read(first, until: "/first").contains("\"target\":\"/first\""))
+            close(first)
+            try ask("/lost")
+            func lost() throws -> Int {
+                let metrics = try runTool(["curl", "-sS", "http://127.0.0.1:\(ports[1])/metrics"]).output
+                let line = metrics.split(separator: "\n").first { $0.hasPrefix("hdproxy_log_dropped_total ") }
+                return line.flatMap { Int($0.split(separator: " ")[1]) } ?? 0
+            }
+            let deadline = Deadline.after(.seconds(10))
+            while try lost() == 0, deadline > .now { usleep(10_000) }  // A counter has to be asked.
+            #expect(try lost() == 1)
+            let second = unsafe open(fifo, O_RDONLY | O_NONBLOCK)
+            defer { close(second) }
+            try ask("/second")
+            let heard = read(second, until: "/second")
+            #expect(heard.contains("\"target\":\"/second\"") && !heard.contains("/lost"))
             #expect(proxy.exitStatus() == nil)
         }
     }

@@ -231,6 +231,47 @@ struct HouseTests {
         expectNone(faults)
     }
 
+    @Test("the time of day is asked for where it is told to somebody, and for nothing that waits")
+    func clocks() {
+        // Files that may ask, and what they tell. Deadlines, ages and pauses are counted from `Clock.now`, which never jumps.
+        let tellers = [
+            "Sources/ProxyCore/System/Clock.swift": "asks the kernel",
+            "Sources/ProxyCore/Connection/Connections.swift": "Date",
+            "Sources/Discovery/DNS/DNSSource.swift": "when a witness was heard",
+            "Sources/Discovery/Kubernetes/KubernetesSource.swift": "when a witness was heard",
+            "Sources/Discovery/Discovery.swift": "since when endpoints are what they are",
+            "Sources/Discovery/Discovery+Care.swift": "since when an endpoint is ill",
+            "Sources/Discovery/Probing/Prober.swift": "since when a probe says so",
+            "Sources/Discovery/LastKnownGood/LastKnownGood.swift": "how old files of a process before are",
+            "Sources/ProxyCore/Connection/Connections+Ending.swift": "a line of the access log",
+            "Sources/ProxyCore/Connection/Connections+Telemetry.swift": "when a head was refused",
+            "Sources/HDProxy/Admin/AdminPages.swift": "when a page was made",
+            "Sources/HDProxy/Admin/AdminConnection.swift": "Date",
+            "Sources/HDProxy/Commands/CheckCommand.swift": "how long certificates are valid",
+            "Sources/HDProxy/Control/ControlLoop.swift": "when the process started",
+            "Sources/HDProxy/Control/ControlLoop+Status.swift": "when a status was made",
+            "Sources/HDProxy/Control/ControlLoop+Rollouts.swift": "when a rollout was",
+            "Sources/HDProxy/Control/EventLog.swift": "a line of the log",
+            "Sources/HDProxy/Control/TLSKeeper.swift": "how long certificates are valid",
+            "Sources/HDProxy/Demo/DemoAnswer.swift": "Date",
+        ]
+        var askers: Set<String> = []
+        var faults: [String] = []
+        for file in tree.swift(below: "Sources") {
+            for (index, line) in file.code.enumerated()
+            where line.contains(
+                /Clock\.wall|CLOCK_REALTIME|CLOCK_TAI|\bDate\(\)|\bDate\.now|\btime\((nil|&)|gettimeofday|timeIntervalSince/
+            ) {
+                askers.insert(file.path)
+                if tellers[file.path] == nil { faults.append("\(file.path):\(index + 1): asks for the time of day") }
+            }
+        }
+        faults += tellers.keys.filter { !askers.contains($0) }.map {
+            "\($0): does not ask for the time of day any more"
+        }
+        expectNone(faults.sorted())
+    }
+
     @Test("every play cites the rule that it shows")
     func citedRules() {
         let pages = tree.files.filter { $0.path.hasPrefix("Tests/Corpus/Plays/") && !$0.path.hasSuffix("README.md") }

@@ -13,7 +13,7 @@ final class LogWriter: Sendable {
     private struct State {
         var chunks: [[UInt8]] = []
         var bytes = 0
-        var dropped = 0
+        var lost: UInt64 = 0
         var reopens = false
         var ends = false
         var hasEnded = false
@@ -41,13 +41,13 @@ final class LogWriter: Sendable {
         return descriptor
     }
 
+    /// Lines that were handed over and could not be written: a full disk, a reader that has gone.
+    var lost: UInt64 { state.withLock(\.lost) }
+
     /// Hands lines over. Whether there was room for them.
     func write(_ lines: [UInt8]) -> Bool {
         let fits = state.withLock { state in
-            guard state.bytes + lines.count <= Self.waitingBytesMax else {
-                state.dropped += lines.count { $0 == UInt8(ascii: "\n") }
-                return false
-            }
+            guard state.bytes + lines.count <= Self.waitingBytesMax else { return false }
             state.chunks.append(lines)
             state.bytes += lines.count
             return true
@@ -73,6 +73,8 @@ final class LogWriter: Sendable {
 
     private func run(_ opened: Int32) {
         var descriptor = opened
+        // Whether the last line that was written is a beginning without an end.
+        var isTorn = false
         while true {
             var wait = pollfd(fd: wake.number, events: Int16(POLLIN), revents: 0)
             // Safety: one pollfd.
@@ -89,16 +91,25 @@ final class LogWriter: Sendable {
             if reopens, path != "-", let anew = try? Self.open(path) {
                 close(descriptor)
                 descriptor = anew
+                isTorn = false
             }
-            for chunk in chunks { Self.writeAll(chunk, to: descriptor) }
+            for chunk in chunks {
+                if isTorn { isTorn = Self.writeAll([UInt8(ascii: "\n")], to: descriptor) == 0 }
+                let written = isTorn ? 0 : Self.writeAll(chunk, to: descriptor)
+                if written == chunk.count { continue }
+                if written > 0 { isTorn = chunk[written - 1] != UInt8(ascii: "\n") }
+                let lines = UInt64(chunk[written...].count { $0 == UInt8(ascii: "\n") })
+                state.withLock { $0.lost &+= lines }
+            }
             if ends { break }
         }
         done.wake()
     }
 
-    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+    /// Writes as much as can be written; how much that is.
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int {
         // Safety: the memory is read for the length of the closure.
-        unsafe bytes.withUnsafeBytes { memory in
+        return unsafe bytes.withUnsafeBytes { memory in
             var at = 0
             while at < memory.count {
                 // Safety: at ..< count lies within the memory.
@@ -112,9 +123,10 @@ final class LogWriter: Sendable {
                     _ = unsafe poll(&wait, 1, -1)
                 } else if errno != EINTR {
                     // A full disk or a reader that is gone: the rest is lost, and service goes on.
-                    return
+                    break
                 }
             }
+            return at
         }
     }
 }

@@ -120,7 +120,9 @@ final class ClusterStage: Sendable {
     }
 
     /// Starts it; unless told otherwise returns once it is ready.
-    func start(isReady: Bool = true) throws {
+    func start(
+        isReady: Bool = true, within circumstances: ProxyProcess.Circumstances = ProxyProcess.Circumstances()
+    ) throws {
         let dns = state.withLock(\.dns)
         let witness = dns == nil ? "" : ", dns: { name: \"api.cluster.local.\", port: \(podPort) }"
         let text = configuration(
@@ -138,7 +140,8 @@ final class ClusterStage: Sendable {
                 },
                 """)
         state.withLock { $0.proxy?.stop() }
-        let proxy = try ProxyProcess(configuration: text, awaiting: isReady ? [port, adminPort] : [])
+        let proxy = try ProxyProcess(
+            configuration: text, awaiting: isReady ? [port, adminPort] : [], within: circumstances)
         state.withLock { $0.proxy = proxy }
         if isReady {
             _ = try self.await("readiness", within: .seconds(30)) {

@@ -23,10 +23,10 @@ final class ProxyProcess: Sendable {
     /// Starts the program with `configuration` and returns once a connection to each of `ports` is accepted.
     ///
     /// - Parameters:
-    ///   - descriptors: how many descriptors it may have, where a test wants few.
+    ///   - within: what it is started by, where a test wants it in narrow circumstances.
     ///   - writes: puts the configuration in place, where a plain file is not wanted; gets the file's place.
     init(
-        configuration: String, awaiting ports: [UInt16], descriptors: Int? = nil,
+        configuration: String, awaiting ports: [UInt16], within circumstances: Circumstances = Circumstances(),
         writes: ((URL) throws -> Void)? = nil
     ) throws {
         let program = try Self.program()
@@ -39,8 +39,9 @@ final class ProxyProcess: Sendable {
             try configuration.write(to: file, atomically: false, encoding: .utf8)
         }
         let run = [program, "run", "--config", file.path]
-        let command = descriptors.map { ["/bin/sh", "-c", "ulimit -n \($0); exec \"$@\"", "sh"] + run } ?? run
-        pid = try spawn(command, input: nil, output: folder.appending(path: "output.log").path)
+        pid = try spawn(
+            circumstances.command(run), input: nil, output: folder.appending(path: "output.log").path,
+            environment: circumstances.environment)
 
         var ends: [Int32] = [-1, -1]
         // Safety: pipe2 fills exactly the two numbers of the array.
@@ -51,6 +52,20 @@ final class ProxyProcess: Sendable {
             ["/bin/sh", "-c", watch, "sh", "\(pid)", folder.path], input: ends[0], output: "/dev/null")
         Glibc.close(ends[0])
         for port in ports { try awaitListening(on: port) }
+    }
+
+    /// What a process finds itself in.
+    struct Circumstances: Sendable {
+        /// Words that run the program named behind them; none: it is run as it is.
+        var wrapper: [String] = []
+        /// A line of the shell that goes before it.
+        var shell: String?
+        /// What its environment has beside the test's.
+        var environment: [String: String] = [:]
+
+        func command(_ run: [String]) -> [String] {
+            wrapper + (shell.map { ["/bin/sh", "-c", "\($0); exec \"$@\"", "sh"] } ?? []) + run
+        }
     }
 
     deinit { stop() }
