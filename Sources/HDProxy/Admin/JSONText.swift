@@ -50,6 +50,11 @@ struct JSONText {
         member(name) { $0.array(elements, element) }
     }
 
+    /// What `write` writes, or null.
+    mutating func member<Value>(_ name: String, _ value: Value?, _ write: (Value, inout JSONText) -> Void) {
+        member(name) { $0.optional(value) { write($1, &$0) } }
+    }
+
     mutating func member(_ name: String, _ value: (inout JSONText) -> Void) {
         raw(JSON5Writer.quoted(name))
         bytes.append(UInt8(ascii: ":"))

@@ -6,8 +6,8 @@ struct StatusPage {
     /// Services that are shown with all their endpoints; of the others only those with something to look at are.
     static let servicesMax = 200
 
-    private let report: StatusReport
-    private var html = ""
+    let report: StatusReport
+    var html = ""
 
     /// The page as an answer.
     static func response(_ report: StatusReport) -> AdminResponse {
@@ -65,6 +65,7 @@ struct StatusPage {
         writeRollouts()
         writeSources()
         writeRoutes()
+        writeListeners()
         writeProcess()
         html += "</main>\n"
         html += """
@@ -80,9 +81,10 @@ struct StatusPage {
     }
 
     private var hasAlarms: Bool {
-        report.services.contains {
-            !$0.disagreements.isEmpty || $0.problem != nil || $0.usableCount == 0 || $0.panic || !$0.ghosts.isEmpty
-        }
+        report.listeners.contains { $0.tls?.alarm(now: report.time)?.isUrgent == true }
+            || report.services.contains {
+                !$0.disagreements.isEmpty || $0.problem != nil || $0.usableCount == 0 || $0.panic || !$0.ghosts.isEmpty
+            }
     }
 
     private mutating func writeHeader() {
@@ -102,6 +104,10 @@ struct StatusPage {
         for condition in report.conditions {
             guard let failure = condition.failure else { continue }
             cards.append(("bad", "Not ready: \(condition.name)", failure))
+        }
+        for listener in report.listeners {
+            guard let alarm = listener.tls?.alarm(now: report.time) else { continue }
+            cards.append((alarm.isUrgent ? "bad" : "warn", "A certificate of \(listener.name)", alarm.text))
         }
         for service in report.services {
             if let problem = service.problem { cards.append(("bad", "Problem with \(service.name)", problem)) }
@@ -169,7 +175,7 @@ struct StatusPage {
         }
     }
 
-    private typealias Cell = (title: String, html: String)
+    typealias Cell = (title: String, html: String)
 
     private func cells(_ endpoint: EndpointReport) -> [Cell] {
         let health =
@@ -248,13 +254,6 @@ struct StatusPage {
 
     private mutating func writeProcess() {
         html += "<h2>Process</h2><section>\n"
-        html += Self.table(["Listener", "Address", "Connections"], report.listeners) { listener in
-            [
-                ("Listener", Self.escaped(listener.name)),
-                ("Address", "<code>\(Self.escaped(listener.address))</code>"),
-                ("Connections", String(listener.connections)),
-            ]
-        }
         html += Self.table(["Worker", "Turned", "Connections", "In flight"], report.workers) { worker in
             let isLate = worker.lastTurnMs >= 5000
             let turned = "\(Int(min(max(worker.lastTurnMs, 0), 1e12))) ms ago"
@@ -269,11 +268,11 @@ struct StatusPage {
     // MARK: Pieces
 
     /// A word that stands out; its colour only repeats what it says.
-    private static func pill(_ text: String, _ style: String) -> String {
+    static func pill(_ text: String, _ style: String) -> String {
         "<span class=\"pill \(style)\">\(escaped(text))</span>"
     }
 
-    private static func table<Row>(_ titles: [String], _ rows: [Row], _ cells: (Row) -> [Cell]) -> String {
+    static func table<Row>(_ titles: [String], _ rows: [Row], _ cells: (Row) -> [Cell]) -> String {
         if rows.isEmpty { return "" }
         var html =
             "<table><thead><tr>" + titles.map { "<th scope=\"col\">\($0)</th>" }.joined() + "</tr></thead><tbody>\n"

@@ -61,13 +61,8 @@ extension StatusReport {
                 $0.member("summary", rollout.summary)
             }
         }
-        text.member("listeners", listeners) { text, listener in
-            text.object {
-                $0.member("name", listener.name)
-                $0.member("address", listener.address)
-                $0.member("connections", listener.connections)
-            }
-        }
+        text.member("listeners", listeners) { $1.write(into: &$0) }
+        text.member("access", access) { $0.write(into: &$1) }
         text.member("routes", routes) { text, route in
             text.object {
                 $0.member("index", route.index)

@@ -36,6 +36,8 @@ struct StatusReport: Decodable, Equatable, Sendable {
     var workers: [WorkerReportLine] = []
     /// The latest rollout of each service that had one; nil from a process that knows none.
     var rollouts: [RolloutLine]? = []
+    /// Who may connect, and who is believed; nil from a process that tells nothing of it.
+    var access: AccessReport?
 
     /// Whether all conditions hold.
     var isReady: Bool { conditions.allSatisfy(\.isMet) }
@@ -59,15 +61,6 @@ struct SourceReport: Decodable, Equatable, Sendable {
         if let lastEvent { return "\(Age.text(of: lastEvent, now: now)) ago" }
         return name == "static" ? "" : "not yet"
     }
-}
-
-/// A listener.
-struct ListenerReport: Decodable, Equatable, Sendable {
-    var name: String
-    /// The address that it has got.
-    var address: String
-    /// Client connections that are open.
-    var connections: Int
 }
 
 /// A worker.

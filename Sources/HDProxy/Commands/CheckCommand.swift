@@ -12,6 +12,8 @@ extension Command {
 
             Of certificates it says for which names they are, until when, and whether Cloudflare
             accepts them in the mode Full (strict); what somebody should look at is a warning.
+            So is whom trustedProxies believes beside Cloudflare: such a proxy has to set or
+            remove CF-Connecting-IP and X-Forwarded-For itself.
 
             Exit status: 0 when the configuration is valid, else 2.
 
@@ -31,7 +33,7 @@ extension Command {
             ]
             var lines = ["\(path): valid: \(parts.joined(separator: ", "))"]
             let now = Clock.wallMicroseconds() / 1_000_000
-            for remark in CertificateCheck.remarks(settings, now: now) {
+            for remark in TrustCheck.remarks(settings) + CertificateCheck.remarks(settings, now: now) {
                 lines.append("\(path): \(remark.path): \(remark.isWarning ? "warning: " : "")\(remark.text)")
             }
             return Reply(status: 0, output: lines.joined(separator: "\n") + "\n")

@@ -32,12 +32,22 @@ struct StatusText {
 
     private var summary: String {
         var rows = [("Ready", readiness)]
-        let listeners = report.listeners.map {
-            "\(TerminalText.line($0.name)) on \($0.address), \(counted($0.connections, "connection"))"
-        }
+        let listeners = report.listeners.map(listener)
         if !listeners.isEmpty { rows.append(("Listeners", listeners.joined(separator: "\n"))) }
+        if let access = report.access { rows.append(("May connect", TerminalText.line(access.text))) }
         if !report.workers.isEmpty { rows.append(("Workers", workers)) }
         return TextTable.labelled(rows)
+    }
+
+    private func listener(_ listener: ListenerReport) -> String {
+        var line = "\(TerminalText.line(listener.name)) on \(listener.address), "
+        line += counted(listener.connections, "connection")
+        if listener.proxyProtocol == "required" { line += ", PROXY header required" }
+        guard let tls = listener.tls else { return line }
+        line += tls.minimumVersion == "1.3" ? ", TLS 1.3" : ", TLS \(tls.minimumVersion) and newer"
+        if tls.strictSNI { line += " for known names" }
+        let details = [tls.certificatesText(now: report.time), "clients: \(tls.clientsText)", tls.kernelText]
+        return line + details.map { "\n  " + TerminalText.line($0) }.joined()
     }
 
     private var readiness: String {
@@ -59,6 +69,12 @@ struct StatusText {
     /// What somebody should look at now.
     private var alarms: String {
         var lines: [String] = []
+        for listener in report.listeners {
+            guard let alarm = listener.tls?.alarm(now: report.time) else { continue }
+            lines.append(
+                styled(" CERTIFICATE ", alarm.isUrgent ? .alarm : .warning) + " \(styled(listener.name, .bold)): "
+                    + TerminalText.line(alarm.text))
+        }
         for service in report.services {
             for disagreement in service.disagreements {
                 lines.append(

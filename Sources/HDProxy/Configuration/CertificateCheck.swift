@@ -6,22 +6,12 @@ import ProxyCore
 
 /// Looks at the certificates of a valid configuration.
 struct CertificateCheck {
-    /// A line of the report.
-    struct Remark: Equatable {
-        /// The key, as in `listeners[1].tls.certificates[0]`.
-        var path: String
-        /// What there is to say.
-        var text: String
-        /// Whether somebody should do something.
-        var isWarning: Bool
-    }
-
     private let settings: Settings
     private let now: Int64
-    private var remarks: [Remark] = []
+    private var remarks: [CheckRemark] = []
 
     /// What there is to say of the certificates of `settings` at `now`, in seconds since 1970.
-    static func remarks(_ settings: Settings, now: Int64) -> [Remark] {
+    static func remarks(_ settings: Settings, now: Int64) -> [CheckRemark] {
         var check = CertificateCheck(settings: settings, now: now)
         for tls in settings.tls {
             guard let spec = settings.tlsMaterial[tls.listener],
@@ -120,7 +110,7 @@ struct CertificateCheck {
     }
 
     private mutating func say(_ path: String, _ text: String, isWarning: Bool) {
-        remarks.append(Remark(path: path, text: text, isWarning: isWarning))
+        remarks.append(CheckRemark(path: path, text: text, isWarning: isWarning))
     }
 
     /// The day of a time, as in 2026-11-30.

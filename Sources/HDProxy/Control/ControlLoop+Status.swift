@@ -85,7 +85,7 @@ extension ControlLoop: AdminState {
             version: hdproxyVersion, workers: told, discovery: known,
             reloads: (reloads.applied, reloads.unchanged, reloads.refused), isDraining: isLeaving,
             process: .now())
-        figures.workers.droppedLogLines &+= log.dropped
+        figures.workers.droppedLogLines &+= log.dropped &+ writer.lost
         figures.handoffs = handoffs
         figures.tlsReloads = tls.reloads
         figures.certificates = settings.datedFiles
@@ -109,10 +109,16 @@ extension ControlLoop: AdminState {
         report.sources = discovery.sources.map(SourceReport.init)
         report.listeners = settings.listeners.map { listener in
             let clients = sum.listeners.first { $0.listener == listener.name }
+            let tls = settings.tls.first { $0.listener == listener.name }
             return ListenerReport(
                 name: listener.name, address: (addresses[listener.name] ?? listener.address).description,
-                connections: Int(clamping: clients?.open ?? 0))
+                connections: Int(clamping: clients?.open ?? 0),
+                tls: tls.map { TLSReport($0, settings.tlsMaterial[listener.name]) },
+                proxyProtocol: settings.proxyHeaderListeners.contains(listener.name) ? "required" : "off")
         }
+        report.access = AccessReport(
+            trustedProxies: settings.trustedProxies.map(\.text),
+            originLockdown: settings.originLockdown?.allow.map(\.text))
         report.routes = settings.routeReports
         let isStale = staleness
         report.services = discovery.view.map { ServiceReport($0, live, isStale: isStale($0)) }

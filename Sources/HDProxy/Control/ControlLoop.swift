@@ -95,7 +95,7 @@ final class ControlLoop {
     let startedMicroseconds = Clock.wallMicroseconds()
     private let signals: Signals
     private var watch: FileWatch?
-    private let writer: LogWriter
+    let writer: LogWriter
     private(set) var admin: AdminServer?
     /// Closed while the listeners are opened at the start.
     let opening = Gate()

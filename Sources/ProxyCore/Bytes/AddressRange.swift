@@ -54,6 +54,11 @@ public struct AddressRange: Hashable, Sendable, CustomStringConvertible {
         IPAddress(high: first.high | ~Self.mask(prefixBits), low: first.low | ~Self.mask(prefixBits - 64))
     }
 
+    /// Whether all of `other` are among them.
+    public func contains(_ other: AddressRange) -> Bool {
+        other.prefixBits >= prefixBits && AddressRange(containing: other.first, prefixBits: prefixBits) == self
+    }
+
     /// Whether they are IPv4 addresses.
     public var isIPv4: Bool { prefixBits >= 96 && first.isIPv4 }
 

@@ -19,6 +19,11 @@ import Testing
                 + "\"lastEvent\":\"2026-11-24T09:14:25.000000Z\",\"error\":null}",
             "\"ready\":true,\"serving\":true,\"terminating\":false,\"health\":\"up\",\"ejected\":null,",
             "\"inFlight\":1,\"latencyMs\":8.2}", "\"address\":\"10.42.1.7:8000\",\"witness\":\"dns\",\"since\":",
+            "{\"name\":\"http\",\"address\":\"[::]:80\",\"connections\":12,\"proxyProtocol\":\"required\",\"tls\":null}",
+            "\"tls\":{\"minimumVersion\":\"1.2\",\"certificates\":2,\"nextExpiry\":\"2026-12-14T09:14:27.000000Z\",",
+            "\"clientAuth\":\"require\",\"hosts\":[{\"host\":\"open.myhoneydue.com\",\"clientAuth\":\"off\"}],",
+            "\"kernel\":false,\"kernelAbsence\":\"the kernel has no module tls\"}",
+            "\"access\":{\"trustedProxies\":[\"cloudflare\"],\"originLockdown\":[\"10.42.0.0/16\",\"127.0.0.0/8\"]}",
             "\"problem\":\"honeydue/lost has no port \\\"http\\\"; it has web, metrics\"",
         ] { #expect(text.contains(part), "\(part)") }
         // Many services, in pieces, and numbers that are none.
@@ -53,8 +58,13 @@ import Testing
             "DNS still answers 10.42.1.7 for api", "3 of 5 usable".replacing("3", with: "2"),
             "belongs to honeydue/dozzle",
             "ejected: 3 failures in a row", "has no usable endpoint", "<title>(!) HDProxy</title>",
+            "TLS 1.2+", "2 certificates, the first ends in 20 days", "PROXY header required",
+            "certificate required; no certificate for open.myhoneydue.com", "the kernel has no module tls",
+            "<b>May connect:</b> only cloudflare, believed about the client; and 10.42.0.0/16, 127.0.0.0/8.",
+            "A certificate of https",
         ] { #expect(page.contains(part), "\(part)") }
         report.services = [ScriptedState.report.services[1]]
+        report.listeners[1].tls?.nextExpiry = "2027-12-14T09:14:27.000000Z"
         let calm = String(decoding: StatusPage.response(report).body, as: UTF8.self)
         #expect(calm.contains("All is well.") && calm.contains("<title>HDProxy</title>"))
         // A thousand services of ten endpoints stay a page that a phone can show.
@@ -67,6 +77,46 @@ import Testing
         let large = StatusPage.response(report).body
         #expect(large.count < 2 << 20)
         #expect(String(decoding: large, as: UTF8.self).contains("And 800 more, which status as JSON shows."))
+    }
+
+    @Test func howACertificateEndsIsToldInTime() {
+        let now = "2026-11-24T09:14:27.031000Z"
+        var tls = TLSReport(
+            minimumVersion: "1.3", certificates: 1, clientAuth: "off", hosts: [], strictSNI: false, kernel: true)
+        #expect(tls.certificatesText(now: now) == "1 certificate" && tls.alarm(now: now) == nil)
+        #expect(tls.clientsText == "no certificate" && tls.kernelText == "records by the kernel")
+        let cases: [(end: String, text: String, isUrgent: Bool?)] = [
+            ("2026-12-25T09:14:27Z", "it ends in 31 days", nil), ("2026-12-24T09:14:27Z", "it ends in 30 days", false),
+            ("2026-12-01T09:14:28Z", "it ends in 7 days", false), ("2026-12-01T09:14:26Z", "it ends in 6 days", true),
+            ("2026-11-24T10:00:00Z", "it ends in 45 min", true), ("2026-11-22T09:14:27Z", "it ended 2 days ago", true),
+        ]
+        for (end, text, isUrgent) in cases {
+            tls.nextExpiry = end
+            #expect(tls.certificatesText(now: now) == "1 certificate, \(text)")
+            #expect(tls.alarm(now: now)?.isUrgent == isUrgent, "\(end)")
+        }
+        tls.nextExpiryFile = "/c"
+        #expect(tls.alarm(now: now)?.text == "/c has ended 2 days ago")
+        // An authority among them may be the first to end.
+        tls.clientAuth = "request"
+        tls.hosts = (0..<6).map { TLSReport.Host(host: "h\($0)", clientAuth: $0 == 0 ? "request" : "require") }
+        #expect(tls.certificatesText(now: now) == "1 certificate, the first ended 2 days ago")
+        #expect(
+            tls.clientsText
+                == "certificate asked for; certificate required for h1, certificate required for h2, certificate required "
+                + "for h3, certificate required for h4, and 1 other host with their own")
+    }
+
+    @Test func whoMayConnectIsASentence() {
+        let cases: [(trusted: [String], lockdown: [String]?, text: String)] = [
+            ([], nil, "everybody; nobody is believed"),
+            (["cloudflare"], nil, "everybody; cloudflare believed about the client"),
+            (["cloudflare"], [], "only cloudflare, believed about the client"),
+            ([], ["10.0.0.0/8"], "only 10.0.0.0/8"),
+        ]
+        for (trusted, lockdown, text) in cases {
+            #expect(AccessReport(trustedProxies: trusted, originLockdown: lockdown).text == text)
+        }
     }
 
     @Test func agesAreWhatPeopleSay() {

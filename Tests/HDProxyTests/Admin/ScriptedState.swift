@@ -100,7 +100,16 @@ final class ScriptedState: AdminState {
                 SourceReport(
                     name: "dns", synced: false, stale: true, lastEvent: nil, error: "10.43.0.10:53 does not answer"),
             ],
-            listeners: [ListenerReport(name: "http", address: "[::]:80", connections: 12)],
+            listeners: [
+                ListenerReport(name: "http", address: "[::]:80", connections: 12, proxyProtocol: "required"),
+                ListenerReport(
+                    name: "https", address: "[::]:443", connections: 1,
+                    tls: TLSReport(
+                        minimumVersion: "1.2", certificates: 2, nextExpiry: "2026-12-14T09:14:27.000000Z",
+                        nextExpiryFile: "/etc/hdproxy/tls/tls.crt", clientAuth: "require",
+                        hosts: [TLSReport.Host(host: "open.myhoneydue.com", clientAuth: "off")], strictSNI: true,
+                        kernel: false, kernelAbsence: "the kernel has no module tls"), proxyProtocol: "off"),
+            ],
             routes: [
                 RouteReport(
                     index: 0, name: "api.myhoneydue.com", services: [RouteReport.Share(name: "api", weight: 1)],
@@ -122,7 +131,8 @@ final class ScriptedState: AdminState {
                 RolloutLine(
                     service: "api", ended: "2026-11-24T09:10:27.000000Z",
                     summary: "3 in, 3 out in 7.5 s; 2 moved, 0 retried, 0 failed")
-            ])
+            ],
+            access: AccessReport(trustedProxies: ["cloudflare"], originLockdown: ["10.42.0.0/16", "127.0.0.0/8"]))
     }()
 }
 

@@ -39,10 +39,16 @@ import Testing
                 shown.output == """
                     HDProxy 0.1.0  serving  generation 7  pid 4711  up 3 h
 
-                    Ready      yes
-                    Listeners  http on [::]:80, 12 connections
-                    Workers    2, 3 requests in flight
+                    Ready        yes
+                    Listeners    http on [::]:80, 12 connections, PROXY header required
+                                 https on [::]:443, 1 connection, TLS 1.2 and newer for known names
+                                   2 certificates, the first ends in 20 days
+                                   clients: certificate required; no certificate for open.myhoneydue.com
+                                   records by the process: the kernel has no module tls
+                    May connect  only cloudflare, believed about the client; and 10.42.0.0/16, 127.0.0.0/8
+                    Workers      2, 3 requests in flight
 
+                     CERTIFICATE  https: /etc/hdproxy/tls/tls.crt ends in 20 days
                      DISAGREEMENT  api: DNS still answers 10.42.1.7 for api, gone from slices 41 s ago; that address now belongs to honeydue/dozzle (dns, for 41 s)
                      PROBLEM  lost: honeydue/lost has no port "http"; it has web, metrics
 
@@ -87,7 +93,7 @@ import Testing
         report.conditions[0].failure = "draining"
         let plain = StatusText(report).text
         #expect(!plain.contains("\u{1B}") && plain.contains(" [2Jx y z") && plain.contains("a b"))
-        #expect(plain.contains("Ready      no, listeners: draining\n"))
+        #expect(plain.contains("Ready        no, listeners: draining\n"))
         let coloured = StatusText(report, isColoured: true).text
         #expect(coloured.contains("\u{1B}[1;97;41m DISAGREEMENT \u{1B}[0m") && !coloured.contains("\u{1B}[2J"))
         #expect(

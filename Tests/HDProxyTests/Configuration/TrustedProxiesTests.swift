@@ -4,6 +4,31 @@ import Testing
 @testable import HDProxy
 
 /// `trustedProxies`, and the redirect to https that rests on them.
+@Suite struct TrustCheckTests {
+    private func warnings(_ trusted: String) throws -> [String] {
+        let text =
+            "{ listeners: [ { address: \"127.0.0.1:1\" } ], services: {}, routes: [], trustedProxies: [\(trusted)] }"
+        return TrustCheck.remarks(try SettingsReader.read(Array(text.utf8), file: "f").get()).map { remark in
+            #expect(remark.isWarning && remark.path == "trustedProxies")
+            return remark.text
+        }
+    }
+
+    @Test func whoIsBelievedBesideCloudflareIsNamed() throws {
+        #expect(try warnings("") == [])
+        #expect(try warnings("\"cloudflare\"") == [])
+        // A part of what Cloudflare has is Cloudflare.
+        #expect(try warnings("\"104.16.0.0/13\", \"104.16.1.0/24\", \"2606:4700::1\"") == [])
+        let some = try warnings("\"cloudflare\", \"10.42.0.0/16\", \"104.16.0.0/12\", \"::1\"")
+        #expect(some.count == 1 && some[0].contains("10.42.0.0/16, 104.16.0.0/12, ::1/128"), "\(some)")
+        #expect(some[0].contains("CF-Connecting-IP"))
+        for everybody in ["0.0.0.0/0", "::/0"] {
+            let all = try warnings("\"\(everybody)\"")
+            #expect(all.count == 2 && all[0].contains("\(everybody) is everybody"), "\(all)")
+        }
+    }
+}
+
 @Suite struct TrustedProxiesTests {
     private static let allowed = "\"cloudflare\", an address, or a range as in \"10.42.0.0/16\" or \"2001:db8::/32\""
 
