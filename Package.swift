@@ -70,7 +70,7 @@ let package = Package(
             path: "Tests/EndToEnd", swiftSettings: swift),
         .testTarget(name: "HouseTests", dependencies: ["TestTools"], path: "Tests/HouseTests", swiftSettings: swift),
         .testTarget(
-            name: "Fuzz", dependencies: ["ProxyCore", "Discovery", "HDProxy"], path: "Tests/Fuzz",
+            name: "Fuzz", dependencies: ["ProxyCore", "Discovery", "HDProxy", "TestTools"], path: "Tests/Fuzz",
             exclude: ["C", "Corpus", "Findings", "Program", "README.md"], swiftSettings: swift),
     ]
 )
@@ -81,8 +81,9 @@ if isFuzzed {
     package.targets += [
         .systemLibrary(name: "CFuzzer", path: "Tests/Fuzz/C"),
         .executableTarget(
-            name: "hdproxy-fuzz", dependencies: ["CFuzzer", "ProxyCore", "Discovery", "HDProxy"], path: "Tests/Fuzz",
-            exclude: ["C", "Corpus", "Findings", "README.md", "ReplayTests.swift"], swiftSettings: swift + fuzzed),
+            name: "hdproxy-fuzz", dependencies: ["CFuzzer", "ProxyCore", "Discovery", "HDProxy", "TestTools"],
+            path: "Tests/Fuzz", exclude: ["C", "Corpus", "Findings", "README.md", "ReplayTests.swift"],
+            swiftSettings: swift + fuzzed),
     ]
 }
 

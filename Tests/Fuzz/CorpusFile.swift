@@ -3,6 +3,7 @@
 // with `#` is a remark, such as what was once found with the input below it.
 
 import Foundation
+import TestTools
 
 /// A target's inputs.
 enum CorpusFile {
@@ -18,31 +19,6 @@ enum CorpusFile {
         if text.hasSuffix(" ") { text = text.dropLast() + "\\x20" }
         // An empty line is no input, and the empty input is tried anyway.
         return text
-    }
-
-    private static func unescaped(_ line: String) throws -> [UInt8] {
-        var bytes: [UInt8] = []
-        var rest = Array(line.utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "\\") else {
-                bytes.append(byte)
-                continue
-            }
-            switch rest.popFirst() {
-            case UInt8(ascii: "r"): bytes.append(13)
-            case UInt8(ascii: "n"): bytes.append(10)
-            case UInt8(ascii: "t"): bytes.append(9)
-            case UInt8(ascii: "0"): bytes.append(0)
-            case UInt8(ascii: "\\"): bytes.append(UInt8(ascii: "\\"))
-            case UInt8(ascii: "x"):
-                guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-                else { throw Finding("no hexadecimal byte in the corpus: \(line)") }
-                bytes.append(value)
-                rest = rest.dropFirst(2)
-            default: throw Finding("no such escape in the corpus: \(line)")
-            }
-        }
-        return bytes
     }
 
     /// The corpus of `target` in `folder`; empty where there is none yet.

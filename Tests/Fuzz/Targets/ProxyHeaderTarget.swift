@@ -6,8 +6,11 @@ enum ProxyHeaderTarget {
     static func check(_ bytes: [UInt8]) throws {
         let whole = try inProportion(to: bytes.count, "a PROXY header") { ProxyHeader.read(bytes.span) }
         var hasFailed = false
-        let end = if case .complete(let count, _) = whole { count } else { bytes.count }
-        try expect(end <= min(bytes.count, ProxyHeader.bytesMax), "a header of \(end) bytes out of \(bytes.count)")
+        var end = bytes.count
+        if case .complete(let count, _) = whole {
+            try expect(count <= min(end, ProxyHeader.bytesMax), "a header of \(count) bytes out of \(end)")
+            end = count
+        }
         for cut in cuts(end) {
             switch ProxyHeader.read(bytes.span.extracting(0..<cut)) {
             case .complete: throw Finding("complete with \(cut) bytes, the whole is \(whole)")
