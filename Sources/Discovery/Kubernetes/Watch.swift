@@ -4,67 +4,6 @@
 import FoundationEssentials
 import ProxyCore
 
-/// One resource of the API.
-struct APIResource: Equatable, Sendable {
-    /// The path of its group, which tells whether the server has it.
-    var group: String
-    /// Its name in paths.
-    var plural: String
-
-    static let endpointSlices = APIResource(group: "/apis/discovery.k8s.io/v1", plural: "endpointslices")
-    static let endpoints = APIResource(group: "/api/v1", plural: "endpoints")
-    static let services = APIResource(group: "/api/v1", plural: "services")
-
-    /// The path of all of them in a namespace, with these parameters.
-    func path(in namespace: String, _ query: [(name: String, value: String)]) -> String {
-        var path = "\(group)/namespaces/\(Self.escaped(namespace))/\(plural)"
-        var separator = "?"
-        for (name, value) in query {
-            path += "\(separator)\(name)=\(Self.escaped(value))"
-            separator = "&"
-        }
-        return path
-    }
-
-    /// Percent-encoded but for what never means anything in a path or a query (RFC 3986 §2.3).
-    private static func escaped(_ text: String) -> String {
-        var escaped = ""
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"):
-                escaped.unicodeScalars.append(Unicode.Scalar(byte))
-            default:
-                let digits = String(byte, radix: 16, uppercase: true)
-                escaped += digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
-            }
-        }
-        return escaped
-    }
-}
-
-/// What one event did.
-enum ObjectChange<Object: ClusterObject>: Sendable, Equatable {
-    case present(Object)
-    case gone(ObjectKey)
-}
-
-/// To whom a watch tells what it hears.
-@ControlThread
-struct WatchReports<Object: ClusterObject> {
-    /// These are all objects there are.
-    var listed: @ControlThread (SliceStore.Listing<Object>) -> Void
-    /// These changes came together, in this order; mostly one.
-    var changed: @ControlThread ([ObjectChange<Object>]) -> Void
-    /// The server is there and answers.
-    var heard: @ControlThread () -> Void
-    /// Something came to nothing; it will be tried again.
-    var failed: @ControlThread (APIFailure) -> Void
-    /// An object could not be read; what was known of it stays.
-    var unreadable: @ControlThread (ObjectKey?, String) -> Void
-}
-
 /// Follows one resource in one namespace.
 @ControlThread
 final class Watch<Object: ClusterObject> {
@@ -267,7 +206,7 @@ final class Watch<Object: ClusterObject> {
         _ begin: Instant, _ seconds: Int, initial: SliceStore.Listing<Object>?
     ) async throws(APIFailure) -> Bool {
         var framer = EventFramer()
-        var batch = Batch(initial: initial)
+        var batch = WatchBatch(initial: initial)
         let end = begin + Instant.Span(.seconds(seconds)) + Instant.Span(manner.grace)
         found = nil
         defer {
@@ -301,7 +240,7 @@ final class Watch<Object: ClusterObject> {
                 continue
             }
             failure = take(&framer, &batch)
-            flush(&batch)
+            batch.flush(to: reports)
             if let failure {
                 client.close()
                 throw failure
@@ -316,17 +255,8 @@ final class Watch<Object: ClusterObject> {
         return batch.heardAnything
     }
 
-    /// What the events of one read come to.
-    private struct Batch {
-        var initial: SliceStore.Listing<Object>?
-        var listed: SliceStore.Listing<Object>?
-        var changes: [ObjectChange<Object>] = []
-        var heardAnything = false
-        var isHeard = false
-    }
-
     /// Reads all events that are complete. What is wrong with the next one, or nil.
-    private func take(_ framer: inout EventFramer, _ batch: inout Batch) -> APIFailure? {
+    private func take(_ framer: inout EventFramer, _ batch: inout WatchBatch<Object>) -> APIFailure? {
         while true {
             let event: WatchEvent<Object>
             do throws(EventFramer.Refusal) {
@@ -339,60 +269,7 @@ final class Watch<Object: ClusterObject> {
                 return APIFailure(.malformed, error.description)
             }
             if case .failed(let status) = event { return .of(status) }
-            batch.heardAnything = true
-            batch.isHeard = true
-            apply(event, &batch)
-        }
-    }
-
-    private func apply(_ event: WatchEvent<Object>, _ batch: inout Batch) {
-        switch event {
-        case .present(let item, _):
-            if case .unreadable(let key, _, let reason) = item { reports.unreadable(key, reason) }
-            if batch.initial != nil {
-                // Initial events come in no order of versions, so none of them is one to go on from.
-                batch.initial?.add(item)
-                return
-            }
-            switch item {
-            case .object(let object):
-                batch.changes.append(.present(object))
-                progress.passed(object.resourceVersion)
-            case .unreadable(_, let version, _): progress.passed(version)
-            }
-        case .deleted(.object(let object)):
-            batch.changes.append(.gone(object.key))
-            progress.passed(object.resourceVersion)
-        case .deleted(.unreadable(let key, let version, _)):
-            // Its name is all that is needed.
-            if let key { batch.changes.append(.gone(key)) }
-            progress.passed(version)
-        case .bookmark(let version, let endsInitialEvents):
-            if let listing = batch.initial {
-                guard endsInitialEvents else { return }
-                batch.initial = nil
-                batch.listed = listing
-                progress.listed(version)
-            } else {
-                progress.passed(version)
-            }
-        case .failed, .unknown: break
-        }
-    }
-
-    /// Tells what has come, all at once.
-    private func flush(_ batch: inout Batch) {
-        if let listing = batch.listed {
-            batch.listed = nil
-            reports.listed(listing)
-        }
-        if !batch.changes.isEmpty {
-            reports.changed(batch.changes)
-            batch.changes.removeAll(keepingCapacity: true)
-        }
-        if batch.isHeard {
-            batch.isHeard = false
-            reports.heard()
+            batch.take(event, &progress, reports)
         }
     }
 

@@ -2,39 +2,6 @@
 // collections (so JSON too), plain and quoted scalars on one line, block scalars. Whatever else YAML has (anchors, tags,
 // scalars that run over lines, several documents) is refused by name and line, and never guessed.
 
-/// A value of a YAML document, and the line where it stands.
-struct YAMLNode: Equatable, Sendable {
-    enum Value: Equatable, Sendable {
-        case null
-        case scalar(String)
-        case sequence([YAMLNode])
-        case mapping([YAMLEntry])
-    }
-
-    var line: Int
-    var value: Value
-
-    /// The value under `key` of a mapping; nil where there is none, or null.
-    subscript(key: String) -> YAMLNode? {
-        guard case .mapping(let entries) = value, let entry = entries.first(where: { $0.key == key }),
-            entry.node.value != .null
-        else { return nil }
-        return entry.node
-    }
-}
-
-/// One line of a mapping.
-struct YAMLEntry: Equatable, Sendable {
-    var key: String
-    var node: YAMLNode
-}
-
-/// Why a text is not read.
-struct YAMLProblem: Error, Equatable, Sendable {
-    var line: Int
-    var text: String
-}
-
 /// Reads one document.
 struct YAMLReader {
     /// Levels of nesting.
@@ -47,10 +14,10 @@ struct YAMLReader {
         var indent: Int
     }
 
-    private let bytes: [UInt8]
+    let bytes: [UInt8]
     private var lines: [Line] = []
     private var index = 0
-    private var depth = 0
+    var depth = 0
 
     /// - Throws: the first thing that cannot be read.
     static func read(_ bytes: [UInt8]) throws(YAMLProblem) -> YAMLNode {
@@ -262,14 +229,8 @@ struct YAMLReader {
         }
     }
 
-    private static func plain(_ text: String) -> YAMLNode.Value {
-        switch text {
-        case "", "~", "null", "Null", "NULL": .null
-        default: .scalar(text)
-        }
-    }
-
-    private func refuseIndicator(_ byte: UInt8, _ line: Int) throws(YAMLProblem) {
+    /// Refuses what a plain text does not begin with.
+    func refuseIndicator(_ byte: UInt8, _ line: Int) throws(YAMLProblem) {
         let what: String
         switch byte {
         case UInt8(ascii: "&"): what = "anchors are not read"
@@ -327,161 +288,5 @@ struct YAMLReader {
         if !rows.isEmpty, chomping != UInt8(ascii: "-") { value += "\n" }
         if chomping == UInt8(ascii: "+") { value += String(repeating: "\n", count: trailing) }
         return YAMLNode(line: line.number, value: .scalar(value))
-    }
-
-    // MARK: Flow collections
-
-    private mutating func flow(_ at: inout Int, _ line: inout Int) throws(YAMLProblem) -> YAMLNode {
-        depth += 1
-        defer { depth -= 1 }
-        guard depth <= Self.depthMax else { throw YAMLProblem(line: line, text: "nested too deeply") }
-        skip(&at, &line)
-        guard at < bytes.count else { throw YAMLProblem(line: line, text: "the file ends inside brackets") }
-        let first = line
-        switch bytes[at] {
-        case UInt8(ascii: "{"):
-            at += 1
-            var entries: [YAMLEntry] = []
-            while try !closes(UInt8(ascii: "}"), &at, &line, isFirst: entries.isEmpty) {
-                let name = try flowKey(&at, line)
-                guard !entries.contains(where: { $0.key == name }) else {
-                    throw YAMLProblem(line: line, text: "\"\(name)\" stands here a second time")
-                }
-                skip(&at, &line)
-                guard at < bytes.count, bytes[at] == UInt8(ascii: ":") else {
-                    throw YAMLProblem(line: line, text: "a colon is expected behind \"\(name)\"")
-                }
-                at += 1
-                entries.append(YAMLEntry(key: name, node: try flow(&at, &line)))
-            }
-            return YAMLNode(line: first, value: .mapping(entries))
-        case UInt8(ascii: "["):
-            at += 1
-            var items: [YAMLNode] = []
-            while try !closes(UInt8(ascii: "]"), &at, &line, isFirst: items.isEmpty) {
-                items.append(try flow(&at, &line))
-            }
-            return YAMLNode(line: first, value: .sequence(items))
-        case UInt8(ascii: "\""), UInt8(ascii: "'"):
-            return YAMLNode(line: first, value: .scalar(try quoted(&at, line)))
-        case UInt8(ascii: ","), UInt8(ascii: "}"), UInt8(ascii: "]"): return YAMLNode(line: first, value: .null)
-        default:
-            try refuseIndicator(bytes[at], line)
-            return YAMLNode(line: first, value: Self.plain(flowPlain(&at)))
-        }
-    }
-
-    /// Whether the collection ends here; takes the comma before what goes on.
-    private func closes(
-        _ bracket: UInt8, _ at: inout Int, _ line: inout Int, isFirst: Bool
-    ) throws(YAMLProblem) -> Bool {
-        skip(&at, &line)
-        guard at < bytes.count else { throw YAMLProblem(line: line, text: "the file ends inside brackets") }
-        if !isFirst, bytes[at] == UInt8(ascii: ",") {
-            at += 1
-            skip(&at, &line)
-            guard at < bytes.count else { throw YAMLProblem(line: line, text: "the file ends inside brackets") }
-        } else if !isFirst, bytes[at] != bracket {
-            throw YAMLProblem(line: line, text: "a comma or the closing bracket is expected")
-        }
-        guard bytes[at] == bracket else { return false }
-        at += 1
-        return true
-    }
-
-    private func flowKey(_ at: inout Int, _ line: Int) throws(YAMLProblem) -> String {
-        if bytes[at] == UInt8(ascii: "\"") || bytes[at] == UInt8(ascii: "'") { return try quoted(&at, line) }
-        try refuseIndicator(bytes[at], line)
-        let key = flowPlain(&at)
-        guard !key.isEmpty else { throw YAMLProblem(line: line, text: "a key is expected") }
-        return key
-    }
-
-    private func flowPlain(_ at: inout Int) -> String {
-        let start = at
-        while at < bytes.count {
-            switch bytes[at] {
-            case UInt8(ascii: ","), UInt8(ascii: "}"), UInt8(ascii: "]"), UInt8(ascii: "{"), UInt8(ascii: "["), 0x0A,
-                0x0D:
-                return text(start, at)
-            case UInt8(ascii: ":") where at + 1 == bytes.count || bytes[at + 1] <= 0x20: return text(start, at)
-            case UInt8(ascii: "#") where at > start && bytes[at - 1] == 0x20: return text(start, at)
-            default: at += 1
-            }
-        }
-        return text(start, at)
-    }
-
-    private func skip(_ at: inout Int, _ line: inout Int) {
-        while at < bytes.count {
-            switch bytes[at] {
-            case 0x20, 0x09, 0x0D: at += 1
-            case 0x0A:
-                at += 1
-                line += 1
-            case UInt8(ascii: "#") where at == 0 || bytes[at - 1] <= 0x20:
-                while at < bytes.count, bytes[at] != 0x0A { at += 1 }
-            default: return
-            }
-        }
-    }
-
-    // MARK: Scalars
-
-    /// A quoted scalar, which ends in the line where it begins.
-    private func quoted(_ at: inout Int, _ line: Int) throws(YAMLProblem) -> String {
-        let quote = bytes[at]
-        at += 1
-        var value: [UInt8] = []
-        while at < bytes.count, bytes[at] != 0x0A {
-            let byte = bytes[at]
-            at += 1
-            if byte == quote {
-                guard quote == UInt8(ascii: "'"), at < bytes.count, bytes[at] == quote else {
-                    return String(decoding: value, as: UTF8.self)
-                }
-                at += 1
-                value.append(quote)
-            } else if byte == UInt8(ascii: "\\"), quote == UInt8(ascii: "\"") {
-                value += try escape(&at, line)
-            } else {
-                value.append(byte)
-            }
-        }
-        throw YAMLProblem(line: line, text: "the quotation mark is not closed in its line")
-    }
-
-    private func escape(_ at: inout Int, _ line: Int) throws(YAMLProblem) -> [UInt8] {
-        let bad = YAMLProblem(line: line, text: "an escape sequence that is not known")
-        guard at < bytes.count else { throw bad }
-        defer { at += 1 }
-        switch bytes[at] {
-        case UInt8(ascii: "n"): return [0x0A]
-        case UInt8(ascii: "t"): return [0x09]
-        case UInt8(ascii: "r"): return [0x0D]
-        case UInt8(ascii: "b"): return [0x08]
-        case UInt8(ascii: "f"): return [0x0C]
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return [bytes[at]]
-        case UInt8(ascii: "x"): return try codePoint(&at, digits: 2, bad)
-        case UInt8(ascii: "u"): return try codePoint(&at, digits: 4, bad)
-        default: throw bad
-        }
-    }
-
-    private func codePoint(_ at: inout Int, digits: Int, _ bad: YAMLProblem) throws(YAMLProblem) -> [UInt8] {
-        var value: UInt32 = 0
-        for _ in 0..<digits {
-            at += 1
-            guard at < bytes.count, let digit = Character(Unicode.Scalar(bytes[at])).hexDigitValue else { throw bad }
-            value = value << 4 | UInt32(digit)
-        }
-        guard let scalar = Unicode.Scalar(value) else { throw bad }
-        return Array(String(Character(scalar)).utf8)
-    }
-
-    private func text(_ start: Int, _ end: Int) -> String {
-        var end = end
-        while end > start, bytes[end - 1] == 0x20 || bytes[end - 1] == 0x09 { end -= 1 }
-        return String(decoding: bytes[start..<end], as: UTF8.self)
     }
 }
