@@ -16,7 +16,7 @@ private final class SecureStage: Sendable {
     /// `more` goes into `tls`; `top` beside it.
     init(
         more: (CertificateFolder) throws -> String = { _ in "" }, top: String = "", log: Bool = false,
-        handoff: String = ""
+        handoff: String = "", workers: Int = 1
     ) throws {
         certificates = try CertificateFolder()
         let large = Data((0..<(8 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 7) })
@@ -25,12 +25,12 @@ private final class SecureStage: Sendable {
         let adminPort = try freePort()
         let ec = try certificates.server("ec", for: ["n.test", "*.w.test"])
         let rsa = try certificates.server("rsa", for: ["n.test"], key: .rsa)
-        let other = try certificates.server("other", for: ["other.test"])
+        let other = try certificates.server("other", for: ["other.test", "*.o.test"])
         let tls = try more(certificates)
         proxy = try ProxyProcess(
             configuration: """
                 {
-                  workers: 1,
+                  workers: \(workers),
                   listeners: [ { name: "s", address: "127.0.0.1:\(port)",
                                  tls: { certificates: [ \(ec), \(rsa), \(other) ], \(tls) } } ],
                   services: { n: { endpoints: [ "127.0.0.1:\(nginx.port)" ] } },
@@ -118,9 +118,11 @@ struct TLSTests {
             #expect(try subject("n.test", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256") == "ec")
             #expect(try subject("other.test") == "other")
             #expect(try subject("a.w.test") == "ec")
+            #expect(try subject("a.o.test") == "other")
             // The default: for a name that nobody has, one label too many, and no name at all.
             #expect(try subject("unknown.test") == "ec")
-            #expect(try subject("a.b.w.test") == "ec")
+            #expect(try subject("a.b.o.test") == "ec")
+            #expect(try subject(".o.test") == "ec")
             #expect(try subject(nil) == "ec")
             let (_, old) = try stage.openssl("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256")
             #expect(old.contains("subject=CN = rsa") && old.contains("https n.test"))
@@ -132,6 +134,7 @@ struct TLSTests {
         try await onThread {
             let stage = try SecureStage(more: { _ in "strictSNI: true" })
             #expect(try stage.openssl().1.contains("https n.test"))
+            #expect(try stage.openssl(name: "a.w.test").1.contains("https a.w.test"))
             for name in ["unknown.test", "a.b.w.test", nil] {
                 let (status, text) = try stage.openssl(name: name)
                 #expect(status != 0 && text.contains("unrecognized name"), "\(text)")
@@ -231,6 +234,76 @@ struct TLSTests {
             #expect(verified.contains("https locked.w.test"))
             #expect(try stage.openssl(version, "-sess_in", kept, name: "locked.w.test").1.contains("Reused, TLS"))
             #expect(!(try stage.openssl(version, "-sess_in", kept, name: "n.test").1.contains("Reused, TLS")))
+        }
+    }
+
+    @Test("a ticket of one worker is good at each of the others", arguments: ["-tls1_2", "-tls1_3"])
+    func tickets(version: String) async throws {
+        try await onThread {
+            let stage = try SecureStage(workers: 3)
+            let kept = stage.certificates.folder.appending(path: "session").path
+            #expect(try stage.openssl(version, "-sess_out", kept).1.contains("New, TLS"))
+            // The kernel deals connections out; some come to another worker than the first.
+            for _ in 0..<12 { #expect(try stage.openssl(version, "-sess_in", kept).1.contains("Reused, TLS")) }
+        }
+    }
+
+    @Test("nothing is taken before the handshake is over: no 0-RTT is offered")
+    func earlyData() async throws {
+        try await onThread {
+            let stage = try SecureStage()
+            let (_, text) = try stage.openssl("-tls1_3")
+            #expect(text.contains("Max Early Data: 0") && !text.contains("Max Early Data: 1"), "\(text)")
+            let kept = stage.certificates.folder.appending(path: "session").path
+            let data = stage.certificates.folder.appending(path: "early").path
+            try Data("GET /early HTTP/1.1\r\nHost: n.test\r\n\r\n".utf8).write(to: URL(fileURLWithPath: data))
+            _ = try stage.openssl("-tls1_3", "-sess_out", kept)
+            let (_, early) = try stage.openssl("-tls1_3", "-sess_in", kept, "-early_data", data)
+            #expect(!early.contains("Early data was accepted"), "\(early)")
+        }
+    }
+
+    @Test("TLS 1.2 is refused where the least version is 1.3")
+    func leastVersion() async throws {
+        try await onThread {
+            let stage = try SecureStage(more: { _ in "minimumVersion: \"1.3\"" })
+            #expect(try stage.openssl("-tls1_3").1.contains("https n.test"))
+            let (status, old) = try stage.openssl("-tls1_2")
+            #expect(status != 0 && old.contains("alert protocol version"), "\(old)")
+        }
+    }
+
+    @Test("files that change are seen wherever they lie: authorities, which decide from then on, and a key alone")
+    func authorities() async throws {
+        try await onThread {
+            // Each in a folder of its own, so that nobody else's change wakes the watch.
+            let (certificates, keys) = (try CertificateFolder(), try CertificateFolder())
+            let clientCA = try certificates.write("clients", certificates.authority.certificate)
+            let chain = try CertificateFolder()
+            let pair = try chain.authority.issue(.server, name: "first", dnsNames: ["key.test"])
+            let certificate = try chain.write("chain", pair.certificateChain)
+            let key = try keys.write("key", pair.key)
+            let stage = try SecureStage(more: { _ in
+                "clientCA: \"\(clientCA)\", hosts: [ { host: \"key.test\", clientAuth: \"off\", "
+                    + "certificates: [ { certificate: \"\(certificate)\", key: \"\(key)\" } ] } ]"
+            })
+            let next = try chain.authority.issue(.server, name: "second", dnsNames: ["key.test"])
+            try chain.write("chain", next.certificateChain)
+            #expect(stage.proxy.awaitOutput("key values mismatch"))
+            try keys.write("key", next.key)
+            #expect(stage.proxy.awaitOutput("\"event\":\"certificates\",\"outcome\":\"applied\",\"listeners\":\"s\""))
+            #expect(try stage.openssl("-brief", name: "key.test").1.contains("Peer certificate: CN = second"))
+            let old = try certificates.client("old")
+            let newAuthority = try CertificateAuthority(name: "new authority")
+            let new = try certificates.client("new", of: newAuthority)
+            #expect(try stage.curl("--cert", old) == (0, "https n.test"))
+            #expect(try stage.curl("--cert", new).0 != 0)
+            try certificates.write("clients", newAuthority.certificate)
+            let deadline = Deadline.after(.seconds(10))
+            // The same line stands in the log already.
+            while try stage.curl("--cert", new).0 != 0, deadline > .now { usleep(10_000) }
+            #expect(try stage.curl("--cert", new) == (0, "https n.test"))
+            #expect(try stage.curl("--cert", old).0 != 0)
         }
     }
 
