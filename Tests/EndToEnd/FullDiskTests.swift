@@ -108,6 +108,21 @@ struct FullDiskTests {
         }
     }
 
+    @Test("for what check prints is told by the exit status, whatever the limit on files would do else")
+    func print() async throws {
+        try await onThread {
+            let folder = FileManager.default.temporaryDirectory.appending(path: "print-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let file = folder.appending(path: "c.json5").path
+            try configuration(listeners: [1], services: [:], routes: ["{ host: \"*\", redirect: { to: \"/\" } }"])
+                .write(toFile: file, atomically: true, encoding: .utf8)
+            let script = "ulimit -f 0; exec \"$1\" check --print --config \"$2\" > \"$2.printed\""
+            let (status, _) = try runTool(["/bin/sh", "-c", script, "sh", ProxyProcess.program(), file])
+            #expect(status == 1)
+        }
+    }
+
     @Test("for its log loses lines, which are counted, and no request; later lines are whole")
     func log() async throws {
         try await onThread {

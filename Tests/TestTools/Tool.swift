@@ -68,7 +68,12 @@ public func spawn(
     defer { unsafe posix_spawnattr_destroy(&attributes) }
     unsafe sigemptyset(&none)
     unsafe posix_spawnattr_setsigmask(&attributes, &none)
-    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+    // Nor is what whoever started the tests has ignored: a child finds these signals as a service manager leaves them.
+    var ordinary = sigset_t()
+    unsafe sigemptyset(&ordinary)
+    for signal in [SIGPIPE, SIGXFSZ, SIGINT, SIGHUP, SIGTERM] { unsafe sigaddset(&ordinary, signal) }
+    unsafe posix_spawnattr_setsigdefault(&attributes, &ordinary)
+    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
     let outcome = unsafe posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, &settings)
     guard outcome == 0 else { throw ToolError("cannot start \(command[0]): errno \(outcome)") }
     return pid

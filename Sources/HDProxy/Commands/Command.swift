@@ -37,7 +37,7 @@ extension Option {
 func runProcess(_ arguments: [String]) -> Int32 {
     // A reader that goes away shows up as EPIPE, and never ends the proxy.
     _ = signal(SIGPIPE, SIG_IGN)
-    // A file that has reached the limit of its length is a full disk, and ends the proxy as little.
+    // So does a file that has reached the limit of its length: as EFBIG, which is told. Threads take no signals anyway.
     _ = signal(SIGXFSZ, SIG_IGN)
     let reply = reply(to: Array(arguments.dropFirst()))
     let failure = writeFully(reply.output, to: 1)
