@@ -19,6 +19,12 @@ struct CertificateCheck {
             else { continue }
             check.look(at: spec, "listeners[\(index)].tls")
         }
+        for service in settings.services {
+            guard let terms = settings.upstreamTerms[service.name] else { continue }
+            let path = "services.\(service.name).tls"
+            if case .certificates(let pem) = terms.trust { check.lookAtAuthorities(pem, "\(path).ca") }
+            if let identity = terms.identity { check.lookAtOurs(identity, "\(path).certificate") }
+        }
         return check.remarks
     }
 
@@ -32,8 +38,12 @@ struct CertificateCheck {
         for (i, identity) in spec.identities.enumerated() {
             names += describe(identity, "\(path).certificates[\(i)]", hasRoots: false)
         }
+        if !spec.rule.authorities.isEmpty { lookAtAuthorities(spec.rule.authorities, "\(path).clientCA") }
         var own: [HostPattern: [HostPattern]] = [:]
         for (h, host) in spec.hosts.enumerated() {
+            if !host.rule.authorities.isEmpty, host.rule.authorities != spec.rule.authorities {
+                lookAtAuthorities(host.rule.authorities, "\(path).hosts[\(h)].clientCA")
+            }
             for (i, identity) in host.identities.enumerated() {
                 own[host.pattern, default: []] += describe(
                     identity, "\(path).hosts[\(h)].certificates[\(i)]", hasRoots: false)
@@ -76,17 +86,40 @@ struct CertificateCheck {
         var faults: [String] = []
         if facts.names.isEmpty { faults.append("it has no DNS name; a common name does not count") }
         if facts.notBefore > now { faults.append("it is not valid before \(Self.day(facts.notBefore))") }
-        let days = (ends - now) / 86_400
-        if ends <= now {
-            faults.append("it, or what it leads to, has expired")
-        } else if days < 30 {
-            say(path, "it ends in \(days) day\(days == 1 ? "" : "s")", isWarning: true)
-        }
+        if ends <= now { faults.append("it, or what it leads to, has expired") } else { sayIfSoon(path, ends) }
         if case .rsa = facts.kind, facts.bits < 2048 { faults.append("its key is too short") }
         if !facts.isForServers { faults.append("it is not for servers") }
         for fault in faults { say(path, fault, isWarning: true) }
         sayWhetherFit(path, identity, facts, isSound: faults.isEmpty)
         return facts.names
+    }
+
+    /// Says of authorities how many there are, and when the first one ends.
+    private mutating func lookAtAuthorities(_ pem: [UInt8], _ path: String) {
+        guard let all = try? CertificateFacts.all(in: pem, doing: "reading it"),
+            let first = all.min(by: { $0.notAfter < $1.notAfter })
+        else { return }
+        let count = all.count == 1 ? "1 authority" : "\(all.count) authorities"
+        say(path, "\(count), \(first.subject) until \(Self.day(first.notAfter))", isWarning: false)
+        if first.notAfter <= now {
+            say(path, "\(first.subject) has expired: whom it vouches for is refused", isWarning: true)
+        }
+        sayIfSoon(path, first.notAfter)
+    }
+
+    /// Says of what we show to endpoints whose it is, and until when.
+    private mutating func lookAtOurs(_ identity: TLSIdentity, _ path: String) {
+        guard let facts = try? CertificateFacts(first: identity.certificateChain, doing: "reading it") else { return }
+        say(path, "\(facts.subject) until \(Self.day(facts.notAfter))", isWarning: false)
+        if facts.notAfter <= now { say(path, "it has expired", isWarning: true) }
+        sayIfSoon(path, facts.notAfter)
+    }
+
+    /// Warns where less than thirty days are left.
+    private mutating func sayIfSoon(_ path: String, _ end: Int64) {
+        let days = (end - now) / 86_400
+        guard end > now, days < 30 else { return }
+        say(path, "it ends in \(days) day\(days == 1 ? "" : "s")", isWarning: true)
     }
 
     /// Cloudflare's Full (strict) wants a certificate that is valid, for the name, and of a public authority or of its

@@ -27,8 +27,8 @@ enum TrustCheck {
                 CheckRemark(
                     path: "trustedProxies",
                     text:
-                        "CF-Connecting-IP and X-Forwarded-For are believed of \(names), too, where not Cloudflare answers "
-                        + "for them: whatever connects from there has to set or remove both itself",
+                        "CF-Connecting-IP and X-Forwarded-For are believed of \(names), too, which is not Cloudflare: "
+                        + "whatever connects from there has to set or remove both itself",
                     isWarning: true))
         }
         return remarks

@@ -71,6 +71,39 @@ import Testing
         #expect(try said(-10, 90 * 86_400, .client).contains("warning: it is not for servers"))
     }
 
+    @Test func checkSaysOfAuthoritiesAndOfWhatWeShowUntilWhenTheyAre() throws {
+        let authority = try CertificateAuthority(name: "authority")
+        let other = try CertificateAuthority(name: "other")
+        var settings = try settings(
+            authority.issue(.server, name: "s", dnsNames: ["a.test"]), hosts: ["a.test"])
+        let rule = ClientRule(.require, authorities: authority.certificate)
+        settings.tlsMaterial["s"]?.rule = rule
+        settings.tlsMaterial["s"]?.hosts = [
+            TLSTermsSpec.Host(.exact("same.test"), rule: rule),
+            TLSTermsSpec.Host(
+                .exact("own.test"), rule: ClientRule(.request, authorities: other.certificate + authority.certificate)),
+        ]
+        let soon = try authority.issue(.client, name: "us", validFor: (-10 * 86_400, 5 * 86_400 - 100))
+        settings.services = [ServiceSettings(name: "back")]
+        settings.upstreamTerms["back"] = try UpstreamTerms(
+            trust: .certificates(other.certificate), serverName: "back.test", identity: soon)
+        let now = Clock.wallMicroseconds() / 1_000_000
+        let said = CertificateCheck.remarks(settings, now: now).map {
+            ($0.isWarning ? "!" : "") + "\($0.path): \($0.text)"
+        }
+        func says(_ part: String) -> Bool { said.contains { $0.contains(part) } }
+        #expect(says("listeners[0].tls.clientCA: 1 authority, CN=authority until 20"), "\(said)")
+        #expect(says("listeners[0].tls.hosts[1].clientCA: 2 authorities, CN=") && !says("hosts[0].clientCA"), "\(said)")
+        #expect(says("services.back.tls.ca: 1 authority, CN=other until 20"), "\(said)")
+        #expect(says("services.back.tls.certificate: CN=us until 20"), "\(said)")
+        #expect(said.contains { $0.hasPrefix("!") && $0.contains("services.back.tls.certificate: it ends in 4 days") })
+        // Years later all of it is over.
+        let later = CertificateCheck.remarks(settings, now: now + 11 * 365 * 86_400)
+        let warned = later.filter(\.isWarning).map { "\($0.path): \($0.text)" }
+        #expect(warned.contains { $0.hasPrefix("listeners[0].tls.clientCA: CN=authority has expired") }, "\(warned)")
+        #expect(warned.contains { $0.hasPrefix("services.back.tls.certificate: it has expired") }, "\(warned)")
+    }
+
     @Test func filesAreToldOnceWithTheEndOfTheFirstOfTheirCertificates() throws {
         let authority = try CertificateAuthority(name: "own ca")
         let short = try authority.issue(.server, name: "c", dnsNames: ["a.b"], validFor: (-10, 1000))
