@@ -53,7 +53,7 @@ let package = Package(
             name: "FakeCluster", dependencies: ["ProxyCore"], path: "Tests/FakeCluster", swiftSettings: swift),
 
         .executableTarget(
-            name: "hdproxy-bench", dependencies: ["ProxyCore", "CLinux", "Discovery", "FakeCluster"],
+            name: "hdproxy-bench", dependencies: ["ProxyCore", "CLinux", "COpenSSL", "Discovery", "FakeCluster"],
             path: "Benchmarks",
             exclude: ["README.md", "Results"], swiftSettings: swift),
 

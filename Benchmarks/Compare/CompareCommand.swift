@@ -3,7 +3,7 @@
 import Glibc
 
 func compareCommand() -> Command {
-    let scenarios = allScenarios().map { "  \($0.name.padded(to: 11))\($0.title)" }.joined(separator: "\n")
+    let scenarios = allScenarios().map { "  \($0.name.padded(to: 15))\($0.title)" }.joined(separator: "\n")
     return Command(
         name: "compare", summary: "hdproxy against nginx and HAProxy: the same work, one core each, in turn",
         help: """

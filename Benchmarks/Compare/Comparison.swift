@@ -31,15 +31,17 @@ final class Comparison {
     /// What a reader should know.
     private(set) var notes: [String] = []
 
-    private let settings: ComparisonSettings
-    private let folder: TemporaryFolder
-    private let proxyCore: Int?
+    let settings: ComparisonSettings
+    let folder: TemporaryFolder
+    let proxyCore: Int?
     private let loadCore: Int?
     private let backend: Child
-    private let backendPort: UInt16
+    let backendPort: UInt16
+    let certificate: SiteCertificate
     private var proxies: [RunningProxy] = []
     private var servedHosts: [String] = []
-    private var progress = Progress()
+    private var servesSecurely = false
+    var progress = Progress()
 
     /// Prepares a comparison: pins this process, starts the backend.
     init(_ settings: ComparisonSettings, folder: TemporaryFolder) throws {
@@ -54,6 +56,7 @@ final class Comparison {
             notes.append(
                 "only one core: proxies, load and backend share it; requests a second and latencies say little")
         }
+        certificate = try SiteCertificate(in: folder)
         backend = try Child("backend", ownExecutable(), ["backend", "--port", "0"], cpu: loadCore, folder: folder)
         backendPort = try Self.port(of: backend)
     }
@@ -94,7 +97,7 @@ final class Comparison {
 
     private func measure(_ scenario: Scenario, _ result: inout ScenarioResult) throws {
         if case .memory = scenario.kind { return try measureMemory(scenario, &result) }
-        try startProxies(hosts: Self.hosts(of: scenario), &result)
+        try startProxies(for: scenario, &result)
         var rate: Double?
         if case .halfRate = scenario.kind {
             rate = try halfRate()
@@ -114,17 +117,22 @@ final class Comparison {
         if settings.countsSystemCalls { countSystemCalls(scenario, &result) }
     }
 
-    private func plan(_ scenario: Scenario, for proxy: RunningProxy) -> LoadPlan {
+    func plan(_ scenario: Scenario, for proxy: RunningProxy) -> LoadPlan {
         let host = Self.hosts(of: scenario)[0]
         var plan = LoadPlan(
-            targets: [LoadTarget(address: loopback(proxy.port), authority: host, path: scenario.path)])
+            targets: [
+                LoadTarget(
+                    address: loopback(scenario.isSecure ? proxy.securePort : proxy.port), authority: host,
+                    path: scenario.path, isSecure: scenario.isSecure)
+            ])
+        if scenario.isSecure { plan.tls = LoadTLS(authorities: certificate.chain) }
         plan.connections = settings.connections
         plan.expectedBytes = scenario.expectedBytes
         scenario.adapt(&plan)
         return plan
     }
 
-    private static func hosts(of scenario: Scenario) -> [String] {
+    static func hosts(of scenario: Scenario) -> [String] {
         scenario.hosts == 1 ? ["bench.test"] : (0..<scenario.hosts).map { "h\($0).bench.test" }
     }
 
@@ -152,6 +160,7 @@ final class Comparison {
         guard load.errors.total == 0, load.gaveUp == nil, load.requests > 0 else {
             throw Failure("of \(grouped(load.requests + load.errors.total)) requests: \(load.errors.text)")
         }
+        try check(load, plan)
         let requests = Double(load.requests)
         result.add(.rate, name, load.rate)
         result.add(.cpu, name, Double(used.proxy) / requests / 1000)
@@ -159,6 +168,17 @@ final class Comparison {
         result.add(.p99, name, load.quantiles[2] / 1000)
         result.add(.p999, name, load.quantiles[3] / 1000)
         result.add(.loadCPU, name, Double(own + used.backend) / requests / 1000)
+    }
+
+    /// Whether there were the handshakes that the scenario is about, one for each new connection.
+    private func check(_ load: LoadResult, _ plan: LoadPlan) throws {
+        guard let tls = plan.tls else { return }
+        let each = plan.newConnections ? load.requests : 0
+        let meant = tls.resumes ? (full: 0, resumed: each) : (full: each, resumed: 0)
+        guard load.handshakes == meant else {
+            throw Failure(
+                "\(load.handshakes.full) full and \(load.handshakes.resumed) resumed handshakes, not \(meant)")
+        }
     }
 
     /// Half of the slowest peer's maximal rate: from the scenario `small` if that was measured, else measured now.
@@ -186,56 +206,6 @@ final class Comparison {
         return slowest / 2
     }
 
-    // MARK: Memory
-
-    /// Each round starts every proxy anew: a proxy that has worked holds memory that an idle one never needed.
-    private func measureMemory(_ scenario: Scenario, _ result: inout ScenarioResult) throws {
-        stopProxies()
-        guard raiseDescriptorLimit() > settings.idleConnections + 64 else {
-            throw Failure(
-                "\(settings.idleConnections) connections do not fit under the limit of descriptors (ulimit -n)")
-        }
-        for round in 1...min(3, settings.rounds) {
-            for contender in settings.contenders where result.failures[contender.name] == nil && !stopWasAsked {
-                progress.show("\(scenario.name), round \(round): \(contender.name)")
-                do {
-                    try measureMemory(contender, scenario, &result)
-                } catch {
-                    result.fail(contender.name, "\(error)")
-                }
-            }
-        }
-    }
-
-    private func measureMemory(
-        _ contender: any Contender, _ scenario: Scenario, _ result: inout ScenarioResult
-    ) throws {
-        let proxy = try RunningProxy(
-            contender, backendPort: backendPort, hosts: Self.hosts(of: scenario), cpu: proxyCore, folder: folder)
-        defer { proxy.stop() }
-        var plan = plan(scenario, for: proxy)
-        plan.connections = settings.idleConnections
-        pause(milliseconds: 300)
-        let idle = proxy.meter.memory()
-        var generator = try LoadGenerator(plan)
-        try generator.run(.oncePerConnection(window: 64))
-        if stopWasAsked { return }
-        let load = LoadResult(generator, ownCPU: 0)
-        guard load.errors.total == 0, load.requests == settings.idleConnections else {
-            throw Failure("\(load.requests) of \(settings.idleConnections) answered: \(load.errors.text)")
-        }
-        pause(milliseconds: 300)
-        let full = proxy.meter.memory()
-        guard generator.reconnects == 0 else { throw Failure("idle connections were closed") }
-        let megabyte = 1e6
-        result.add(.residentIdle, contender.name, Double(idle.resident) / megabyte)
-        result.add(.proportionalIdle, contender.name, Double(idle.proportional) / megabyte)
-        result.add(.residentFull, contender.name, Double(full.resident) / megabyte)
-        result.add(.proportionalFull, contender.name, Double(full.proportional) / megabyte)
-        let added = Double(full.proportional - idle.proportional) / Double(settings.idleConnections)
-        result.add(.perConnection, contender.name, added)
-    }
-
     // MARK: System calls
 
     private func countSystemCalls(_ scenario: Scenario, _ result: inout ScenarioResult) {
@@ -243,7 +213,7 @@ final class Comparison {
             let name = proxy.contender.name
             progress.show("\(scenario.name), counting system calls: \(name)")
             do {
-                let requests = scenario.isBulk ? 500 : 20_000
+                let requests = scenario.isCostly ? 500 : 20_000
                 result.systemCalls[name] = try SystemCallCount.count(
                     proxy, plan: plan(scenario, for: proxy), requests: requests, folder: folder)
             } catch {
@@ -254,18 +224,22 @@ final class Comparison {
 
     // MARK: Proxies
 
-    /// Has every contender serve `hosts`; those that already do go on.
-    private func startProxies(hosts: [String], _ result: inout ScenarioResult) throws {
-        if hosts == servedHosts, proxies.count == settings.contenders.count, proxies.allSatisfy({ $0.ending == nil }) {
+    /// Has every contender serve what the scenario needs; those that already do go on.
+    private func startProxies(for scenario: Scenario, _ result: inout ScenarioResult) throws {
+        let hosts = Self.hosts(of: scenario)
+        if hosts == servedHosts, scenario.isSecure == servesSecurely, proxies.count == settings.contenders.count,
+            proxies.allSatisfy({ $0.ending == nil })
+        {
             return
         }
         stopProxies()
-        servedHosts = hosts
+        (servedHosts, servesSecurely) = (hosts, scenario.isSecure)
         for contender in settings.contenders where !stopWasAsked {
             progress.show("starting \(contender.name)", isStep: false)
             do {
                 let proxy = try RunningProxy(
-                    contender, backendPort: backendPort, hosts: hosts, cpu: proxyCore, folder: folder)
+                    contender, backendPort: backendPort, hosts: hosts,
+                    certificate: scenario.isSecure ? certificate : nil, cpu: proxyCore, folder: folder)
                 proxies.append(proxy)
                 let missing = proxy.missingFields(host: hosts[0])
                 let note = "\(contender.name) does not set \(missing.joined(separator: ", ")): it does less work"
@@ -276,7 +250,7 @@ final class Comparison {
         }
     }
 
-    private func stopProxies() {
+    func stopProxies() {
         for proxy in proxies { proxy.stop() }
         proxies = []
         servedHosts = []

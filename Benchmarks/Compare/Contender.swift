@@ -11,6 +11,16 @@ struct Site {
     let backendPort: UInt16
     /// The hosts that it knows; each has a rule of its own.
     let hosts: [String]
+    /// What it needs for TLS; nil: it speaks none.
+    let tls: TLS?
+
+    /// What a site needs for TLS.
+    struct TLS {
+        /// The port of 127.0.0.1 that it listens on, too.
+        let port: UInt16
+        /// Who it is.
+        let certificate: SiteCertificate
+    }
 }
 
 /// A proxy that can be started for a site.
@@ -60,8 +70,10 @@ struct NginxContender: Contender {
     private func configuration(_ site: Site, _ folder: TemporaryFolder) -> String {
         // As root, nginx would change to another user, who may not enter the folder.
         let user = geteuid() == 0 ? "user root;\n" : ""
+        let alsoSecure = site.tls.map { " listen 127.0.0.1:\($0.port) ssl;" } ?? ""
         let servers = site.hosts.map {
-            "server { listen 127.0.0.1:\(site.port); server_name \($0); location / { proxy_pass http://bench; } }"
+            "server { listen 127.0.0.1:\(site.port);\(alsoSecure) server_name \($0); "
+                + "location / { proxy_pass http://bench; } }"
         }
         return """
             \(user)worker_processes 1;
@@ -84,6 +96,7 @@ struct NginxContender: Contender {
               fastcgi_temp_path \(folder.path)/nginx.fastcgi;
               uwsgi_temp_path \(folder.path)/nginx.uwsgi;
               scgi_temp_path \(folder.path)/nginx.scgi;
+            \(site.tls.map(tls) ?? "")
               proxy_http_version 1.1;
               proxy_request_buffering off;
               proxy_max_temp_file_size 0;
@@ -108,10 +121,25 @@ struct NginxContender: Contender {
                 keepalive_timeout 960s;
               }
               server { listen 127.0.0.1:\(site.port) default_server backlog=4096; return 404; }
+              \(site.tls.map { "server { listen 127.0.0.1:\($0.port) ssl default_server backlog=4096; return 404; }" } ?? "")
             \(servers.joined(separator: "\n"))
             }
 
             """
+    }
+
+    private func tls(_ tls: Site.TLS) -> String {
+        """
+          ssl_certificate \(tls.certificate.chain);
+          ssl_certificate_key \(tls.certificate.key);
+          ssl_protocols TLSv1.2 TLSv1.3;
+          ssl_ciphers \(SiteTLS.ciphers);
+          ssl_conf_command Ciphersuites \(SiteTLS.suites);
+          ssl_ecdh_curve \(SiteTLS.groups);
+          ssl_prefer_server_ciphers on;
+          ssl_session_tickets on;
+          ssl_session_timeout 6h;
+        """
     }
 }
 
@@ -144,38 +172,44 @@ struct HAProxyContender: Contender {
     }
 
     private func configuration(_ site: Site, map: String) -> String {
-        """
-        global
-          nbthread 1
-          maxconn \(connectionsMax)
-          maxpipes 256
-        defaults
-          mode http
-          timeout connect 1s
-          timeout client 960s
-          timeout server 95s
-          timeout http-keep-alive 960s
-          timeout http-request 10s
-          timeout tunnel 1h
-          option http-keep-alive
-          \(splices ? "option splice-request\n  option splice-response" : "option splice-auto")
-          http-reuse always
-        frontend http
-          bind 127.0.0.1:\(site.port) backlog 4096
-          unique-id-format %{+X}o%ci%cp%Ts%rt
-          unique-id-header X-Request-ID
-          http-request set-header X-Forwarded-For %[src]
-          http-request set-header X-Forwarded-Proto http
-          http-request set-header X-Forwarded-Host %[req.hdr(host)]
-          http-request set-header X-Real-IP %[src]
-          http-request add-header Via "1.1 haproxy"
-          use_backend %[req.hdr(host),field(1,:),lower,map(\(map),none)]
-        backend bench
-          server origin 127.0.0.1:\(site.backendPort)
-        backend none
-          http-request return status 404
+        let secure = site.tls.map {
+            "bind 127.0.0.1:\($0.port) backlog 4096 ssl crt \($0.certificate.both) alpn http/1.1 ssl-min-ver TLSv1.2 "
+                + "ciphers \(SiteTLS.ciphers) ciphersuites \(SiteTLS.suites) curves \(SiteTLS.groups)"
+        }
+        let scheme = site.tls == nil ? "http" : "%[ssl_fc,iif(https,http)]"
+        return """
+            global
+              nbthread 1
+              maxconn \(connectionsMax)
+              maxpipes 256
+            defaults
+              mode http
+              timeout connect 1s
+              timeout client 960s
+              timeout server 95s
+              timeout http-keep-alive 960s
+              timeout http-request 10s
+              timeout tunnel 1h
+              option http-keep-alive
+              \(splices ? "option splice-request\n  option splice-response" : "option splice-auto")
+              http-reuse always
+            frontend http
+              bind 127.0.0.1:\(site.port) backlog 4096
+              \(secure ?? "")
+              unique-id-format %{+X}o%ci%cp%Ts%rt
+              unique-id-header X-Request-ID
+              http-request set-header X-Forwarded-For %[src]
+              http-request set-header X-Forwarded-Proto \(scheme)
+              http-request set-header X-Forwarded-Host %[req.hdr(host)]
+              http-request set-header X-Real-IP %[src]
+              http-request add-header Via "1.1 haproxy"
+              use_backend %[req.hdr(host),field(1,:),lower,map(\(map),none)]
+            backend bench
+              server origin 127.0.0.1:\(site.backendPort)
+            backend none
+              http-request return status 404
 
-        """
+            """
     }
 }
 
@@ -194,13 +228,17 @@ struct HDProxyContender: Contender {
 
     func arguments(for site: Site, in folder: TemporaryFolder) throws -> [String] {
         let path = "\(folder.path)/hdproxy.\(site.port).json5"
+        let secure = site.tls.map {
+            #", { name: "https", address: "127.0.0.1:\#($0.port)", tls: { certificates: [ "#
+                + #"{ certificate: "\#($0.certificate.chain)", key: "\#($0.certificate.key)" } ] } }"#
+        }
         let routes = site.hosts.map { #"    { host: "\#($0)", service: "bench" },"# }
         try writeFile(
             path,
             """
             {
               workers: 1,
-              listeners: [ { name: "http", address: "127.0.0.1:\(site.port)" } ],
+              listeners: [ { name: "http", address: "127.0.0.1:\(site.port)" }\(secure ?? "") ],
               services: { bench: { endpoints: [ "127.0.0.1:\(site.backendPort)" ] } },
               routes: [
             \(routes.joined(separator: "\n"))

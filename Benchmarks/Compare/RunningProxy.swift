@@ -10,17 +10,25 @@ final class RunningProxy {
     let contender: any Contender
     /// Where it listens.
     let port: UInt16
+    /// Where it listens for TLS; 0: nowhere.
+    let securePort: UInt16
     /// Its processes.
     let meter: ProcessMeter
     private let child: Child
 
-    /// Starts `contender` for `hosts` on core `cpu` and waits until it answers through to the backend.
+    /// Starts `contender` for `hosts` on core `cpu` and waits until it answers through to the backend. With a certificate
+    /// it speaks TLS, too.
     init(
-        _ contender: any Contender, backendPort: UInt16, hosts: [String], cpu: Int?, folder: TemporaryFolder
+        _ contender: any Contender, backendPort: UInt16, hosts: [String], certificate: SiteCertificate? = nil,
+        cpu: Int?,
+        folder: TemporaryFolder
     ) throws {
         self.contender = contender
         port = try freePort()
-        let site = Site(port: port, backendPort: backendPort, hosts: hosts)
+        let securePort: UInt16 = certificate == nil ? 0 : try freePort()
+        self.securePort = securePort
+        let tls = certificate.map { Site.TLS(port: securePort, certificate: $0) }
+        let site = Site(port: port, backendPort: backendPort, hosts: hosts, tls: tls)
         let arguments = try contender.arguments(for: site, in: folder)
         child = try Child(contender.name, contender.program, arguments, cpu: cpu, folder: folder)
         let giveUpAt = monotonicNow() + 15_000_000_000

@@ -6,7 +6,7 @@ func loadCommand() -> Command {
     Command(
         name: "load", summary: "load on URLs: closed loop, or an open loop at a fixed rate",
         help: """
-            usage: hdproxy-bench load [OPTIONS] http://HOST[:PORT][/PATH] …
+            usage: hdproxy-bench load [OPTIONS] http[s]://HOST[:PORT][/PATH] …
 
             Sends requests over HTTP/1.1 from one thread and checks every answer: status 2xx, framing, whole length.
             Without --rate a closed loop: each connection sends its next request once the last is answered.
@@ -22,6 +22,8 @@ func loadCommand() -> Command {
             OptionSpec("--warm-up", "TIME", "unmeasured load before (0)"),
             OptionSpec("--rate", "N", "open loop: so many requests a second"),
             OptionSpec("--new-connections", nil, "a new connection for every request"),
+            OptionSpec("--ca", "FILE", "for https: whom to believe, in PEM form (the system's authorities)"),
+            OptionSpec("--resume", nil, "for https with --new-connections: come back with the ticket that was given"),
             OptionSpec("--method", "NAME", "the method (GET; POST with a body)"),
             OptionSpec("--body-bytes", "SIZE", "bytes to send up with each request"),
             OptionSpec("--websocket", nil, "messages over WebSocket that must come back, one in flight a connection"),
@@ -80,6 +82,7 @@ private func loadPlan(_ arguments: Arguments) throws -> LoadPlan {
     plan.connections = try arguments.number("--connections", 64, in: 1...1_000_000)
     if let rate = try arguments.rate("--rate") { plan.pace = .open(rate: rate) }
     plan.newConnections = arguments.has("--new-connections")
+    plan.tls = try tlsPlan(arguments, plan)
     plan.bodyBytes = try arguments.size("--body-bytes") ?? 0
     plan.method = arguments.text("--method") ?? (plan.bodyBytes > 0 ? "POST" : "GET")
     plan.fields = arguments.all("-H")
@@ -101,4 +104,15 @@ private func loadPlan(_ arguments: Arguments) throws -> LoadPlan {
         throw UsageError("-H '\(field)': a field line has the form 'Name: value'")
     }
     return plan
+}
+
+private func tlsPlan(_ arguments: Arguments, _ plan: LoadPlan) throws -> LoadTLS? {
+    let secureCount = plan.targets.count { $0.isSecure }
+    guard secureCount > 0 else {
+        for option in ["--ca", "--resume"] where arguments.has(option) { throw UsageError("\(option) needs https") }
+        return nil
+    }
+    guard secureCount == plan.targets.count else { throw UsageError("http and https do not go together in one load") }
+    if arguments.has("--resume"), !plan.newConnections { throw UsageError("--resume needs --new-connections") }
+    return LoadTLS(authorities: arguments.text("--ca"), resumes: arguments.has("--resume"))
 }

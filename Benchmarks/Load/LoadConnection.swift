@@ -1,5 +1,17 @@
 // One connection of the load generator: plain values only, so that a slab of them costs no reference count.
 
+/// What moving bytes came to.
+enum LoadTransfer {
+    /// So many were moved.
+    case bytes(Int)
+    /// The socket has none, or takes none, at the moment.
+    case wouldBlock
+    /// The other side said that no more come.
+    case end
+    /// The connection is of no use any more.
+    case broken
+}
+
 /// A connection and the request in flight on it.
 struct LoadConnection {
     /// What it waits for.
@@ -8,6 +20,8 @@ struct LoadConnection {
         case closed
         /// The connect is under way.
         case connecting
+        /// TLS's handshake is under way.
+        case securing
         /// Connected, nothing in flight.
         case idle
         /// The head of an answer.

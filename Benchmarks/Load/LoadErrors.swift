@@ -3,6 +3,7 @@
 /// The ways in which a request can fail.
 enum LoadError: Int, CaseIterable {
     case connect, reset, closedEarly, badStatus, malformed, wrongLength, excess, handshake, wrongEcho, timeout, tooEarly
+    case tls, anotherTLS
 
     /// For people.
     var text: String {
@@ -18,13 +19,15 @@ enum LoadError: Int, CaseIterable {
         case .wrongEcho: "message came back changed"
         case .timeout: "no answer in time"
         case .tooEarly: "answered before the body was sent"
+        case .tls: "TLS handshake failed"
+        case .anotherTLS: "TLS other than was meant: its protocol, a ticket, or none"
         }
     }
 }
 
 /// Errors by kind.
 struct LoadErrors {
-    private var counts = [11 of Int](repeating: 0)
+    private var counts = [13 of Int](repeating: 0)
 
     /// None so far.
     init() {}

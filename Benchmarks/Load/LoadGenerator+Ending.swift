@@ -24,6 +24,7 @@ extension LoadGenerator {
             reconnects += 1
             closeSocket(i)
         case .connecting: fail(i, .connect)
+        case .securing: fail(i, .tls)
         case .closed, .head, .body, .chunks, .untilClose, .handshake, .echo: fail(i, isReset ? .reset : .closedEarly)
         }
     }
@@ -31,6 +32,7 @@ extension LoadGenerator {
     /// The answer is complete and right.
     mutating func complete(_ i: Int) {
         guard isSent(i) else { return fail(i, .tooEarly) }
+        if isSecure, plan.newConnections, !tls.keepTicket(i) { return fail(i, .anotherTLS) }
         // Safety: `i` is within the slab.
         let connection = unsafe connections + i
         latencies.record(unsafe monotonicNow() &- connection.pointee.intendedAt)
@@ -67,6 +69,7 @@ extension LoadGenerator {
 
     mutating func closeSocket(_ i: Int) {
         // Safety: `i` is within the slab.
+        if isSecure { tls.end(i) }
         if unsafe connections[i].fd >= 0 { unsafe close(connections[i].fd) }
         if unsafe connections[i].phase == .end { lingering -= 1 }
         unsafe connections[i].fd = -1

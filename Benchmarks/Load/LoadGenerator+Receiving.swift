@@ -12,18 +12,16 @@ extension LoadGenerator {
         while true {
             // A long body is thrown away in the kernel, to leave the core to others.
             let phase = unsafe connection.pointee.phase
-            let discards = unsafe phase == .body && connection.pointee.remaining >= 65536
+            let discards = unsafe !isSecure && phase == .body && connection.pointee.remaining >= 65536
             let room = unsafe discards ? min(connection.pointee.remaining, Self.bufferBytes) : Self.bufferBytes
-            // Safety: recv writes at most `room` bytes into the buffer, or nothing for MSG_TRUNC.
-            let number = unsafe recv(
-                connection.pointee.fd, buffer, room, discards ? Int32(MSG_TRUNC) : 0)
-            if number < 0 {
-                if errno == EINTR { continue }
-                if errno != EAGAIN { ended(i, isReset: true) }
-                return
+            let number: Int
+            switch receive(i, room, discards: discards) {
+            case .bytes(let received): number = received
+            case .wouldBlock: return
+            case .end: return ended(i, isReset: false)
+            case .broken: return ended(i, isReset: true)
             }
-            if number == 0 { return ended(i, isReset: false) }
-            let isDrained = unsafe number < room && !connection.pointee.isEnding
+            let isDrained = unsafe (isSecure ? tls.isDrained(i) : number < room) && !connection.pointee.isEnding
             if discards {
                 receivedBytes += number
                 unsafe connection.pointee.remaining -= number
@@ -34,6 +32,19 @@ extension LoadGenerator {
             // Gone, or gone and opened again: the new socket will have an event of its own.
             if unsafe connection.pointee.fd < 0 || connection.pointee.generation != generation { return }
             if isDrained { return }
+        }
+    }
+
+    /// Reads at most `room` bytes of connection `i` into the buffer, through TLS where there is any, or throws them away.
+    @inline(__always)
+    private mutating func receive(_ i: Int, _ room: Int, discards: Bool) -> LoadTransfer {
+        // Safety: at most `room` bytes are written into the buffer, or nothing for MSG_TRUNC.
+        if isSecure { return unsafe tls.receive(i, buffer, room) }
+        while true {
+            let number = unsafe recv(connections[i].fd, buffer, room, discards ? Int32(MSG_TRUNC) : 0)
+            if number > 0 { return .bytes(number) }
+            if number == 0 { return .end }
+            if errno != EINTR { return errno == EAGAIN ? .wouldBlock : .broken }
         }
     }
 
@@ -71,7 +82,7 @@ extension LoadGenerator {
                     complete(i)
                 }
             case .end, .idle: fail(i, .excess)
-            case .closed, .connecting: break
+            case .closed, .connecting, .securing: break
             }
         } catch {
             fail(i, .malformed)
@@ -152,7 +163,7 @@ extension LoadGenerator {
         case .untilClose:
             receivedBytes += left
             unsafe connection.pointee.remaining += left
-        case .closed, .connecting, .idle, .head, .end, .handshake, .echo: break
+        case .closed, .connecting, .securing, .idle, .head, .end, .handshake, .echo: break
         }
     }
 }

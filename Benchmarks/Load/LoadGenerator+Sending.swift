@@ -40,14 +40,35 @@ extension LoadGenerator {
         unsafe connection.pointee.input.removeAll()
         guard fd >= 0 else { return fail(i, .connect) }
         // One small send on a new connection goes out at once anyway.
-        if !plan.newConnections || plan.bodyBytes > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        if isSecure || !plan.newConnections || plan.bodyBytes > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         let refused = unsafe withSocketAddress(address) { unsafe Glibc.connect(fd, $0, $1) } != 0
         if refused && errno != EINPROGRESS { return fail(i, .connect) }
         let token = unsafe UInt64(connection.pointee.generation) << 32 | UInt64(i)
         if !watch(poller, fd, events: allEvents, token: token) { fail(i, .connect) }
     }
 
+    /// Connected: TLS begins, where there is any.
     mutating func connected(_ i: Int) {
+        guard isSecure else { return opened(i) }
+        // Safety: `i` is within the slab.
+        unsafe connections[i].phase = .securing
+        let name = unsafe plan.targets[Int(connections[i].target)].name
+        guard unsafe tls.begin(i, connections[i].fd, name: name) else { return fail(i, .tls) }
+        shake(i)
+    }
+
+    /// Goes on with TLS's handshake.
+    mutating func shake(_ i: Int) {
+        switch tls.shake(i) {
+        case .waits: break
+        case .done: opened(i)
+        case .failed: fail(i, .tls)
+        case .another: fail(i, .anotherTLS)
+        }
+    }
+
+    /// Connected, with TLS if that is wanted: a WebSocket begins, or a request.
+    mutating func opened(_ i: Int) {
         // Safety: `i` is within the slab.
         if plan.messageBytes != nil {
             unsafe connections[i].phase = .handshake
@@ -91,28 +112,43 @@ extension LoadGenerator {
         let headCount = isEcho ? message.count : head.count
         while true {
             let sent = unsafe connection.pointee.sent
-            let written: Int
+            let transfer: LoadTransfer
             if sent < headCount {
-                let flags = Int32(MSG_NOSIGNAL) | (trailing > 0 ? Int32(MSG_MORE) : 0)
                 if isEcho {
-                    written = unsafe message.withUnsafeBufferPointer {
-                        unsafe send(connection.pointee.fd, $0.baseAddress! + sent, headCount - sent, flags)
+                    transfer = unsafe message.withUnsafeBufferPointer {
+                        unsafe send(i, $0.baseAddress! + sent, headCount - sent)
                     }
                 } else {
-                    written = unsafe send(connection.pointee.fd, head.baseAddress! + sent, headCount - sent, flags)
+                    transfer = unsafe send(i, head.baseAddress! + sent, headCount - sent, moreFollows: trailing > 0)
                 }
             } else {
                 let left = min(trailing - (sent - headCount), Self.bufferBytes)
                 if left == 0 { return }
-                written = unsafe send(connection.pointee.fd, body, left, Int32(MSG_NOSIGNAL))
+                transfer = unsafe send(i, body, left)
             }
-            if written < 0 {
-                if errno == EINTR { continue }
-                if errno != EAGAIN { fail(i, .reset) }
-                return
+            switch transfer {
+            case .bytes(let written):
+                unsafe connection.pointee.sent += written
+                if unsafe connection.pointee.sent == headCount + trailing { return }
+            case .wouldBlock: return
+            case .end, .broken: return fail(i, .reset)
             }
-            unsafe connection.pointee.sent += written
-            if unsafe connection.pointee.sent == headCount + trailing { return }
+        }
+    }
+
+    /// Sends at most `count` bytes at `bytes` over connection `i`, through TLS where there is any.
+    ///
+    /// Safety: there are so many bytes.
+    @inline(__always)
+    private mutating func send(
+        _ i: Int, _ bytes: UnsafePointer<UInt8>, _ count: Int, moreFollows: Bool = false
+    ) -> LoadTransfer {
+        if isSecure { return unsafe tls.send(i, bytes, count) }
+        let flags = Int32(MSG_NOSIGNAL) | (moreFollows ? Int32(MSG_MORE) : 0)
+        while true {
+            let written = unsafe Glibc.send(connections[i].fd, bytes, count, flags)
+            if written >= 0 { return .bytes(written) }
+            if errno != EINTR { return errno == EAGAIN ? .wouldBlock : .broken }
         }
     }
 }

@@ -30,6 +30,12 @@ extension LoadGenerator {
             if flags & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 { return fail(i, .connect) }
             guard flags & EPOLLOUT.rawValue != 0 else { return }
             connected(i)
+        } else if unsafe connections[i].phase == .securing {
+            shake(i)
+            if unsafe connections[i].phase == .securing {
+                if flags & endEvents != 0 { fail(i, .tls) }
+                return
+            }
         } else if flags & EPOLLOUT.rawValue != 0, unsafe connections[i].phase != .idle, !isSent(i) {
             sendOn(i)
         }

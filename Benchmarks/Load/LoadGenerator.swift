@@ -48,6 +48,9 @@ import ProxyCore
     let message: [UInt8]
     let echo: [UInt8]
     let accept: [UInt8]
+    /// TLS, where the plan wants it.
+    let isSecure: Bool
+    var tls: LoadTLSClient
 
     var waiting: IndexRing
     var mode = Mode.stopped
@@ -71,6 +74,8 @@ import ProxyCore
     init(_ plan: LoadPlan) throws {
         precondition(!plan.targets.isEmpty && plan.connections > 0, "a plan has targets and connections")
         self.plan = plan
+        isSecure = plan.tls != nil
+        tls = LoadTLSClient(plan.tls, connections: plan.connections)
         requests = RequestSet(plan)
         count = plan.connections
         poller = epoll_create1(Int32(EPOLL_CLOEXEC))
@@ -91,6 +96,7 @@ import ProxyCore
             + payload.enumerated().map { $0.element ^ mask[$0.offset & 3] }
         echo = WebSocketWire.frameHead(count: payload.count) + payload
         accept = Array(WebSocketWire.accept(for: RequestSet.webSocketKey).utf8)
+        if let problem = tls.problem { throw Failure(problem) }
         guard poller >= 0, timer >= 0 else { throw SystemFailure("epoll or timerfd") }
         guard watch(poller, timer, events: EPOLLIN.rawValue | EPOLLET.rawValue, token: Self.timerToken) else {
             throw SystemFailure("epoll_ctl")
@@ -136,6 +142,9 @@ import ProxyCore
             for i in 0..<next where unsafe connections[i].phase == .closed { connect(i) }
         }
     }
+
+    /// TLS handshakes, full and resumed.
+    var handshakes: (full: Int, resumed: Int) { tls.handshakes }
 
     /// Runs until `end` and until all that is in flight is answered or timed out. Figures add up over several runs; see
     /// `reset`. `tick` is called about once a second.
@@ -192,5 +201,6 @@ import ProxyCore
         latencies.reset()
         errors = LoadErrors()
         (receivedBytes, reconnects, elapsed, late, gaveUp) = (0, 0, 0, 0, nil)
+        tls.reset()
     }
 }

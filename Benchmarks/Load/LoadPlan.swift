@@ -12,28 +12,38 @@ struct LoadTarget {
     var authority: String
     /// Path and query.
     var path: String
+    /// Whether it is spoken to over TLS.
+    var isSecure = false
 
     /// The target at `address`.
-    init(address: NetworkAddress, authority: String, path: String) {
+    init(address: NetworkAddress, authority: String, path: String, isSecure: Bool = false) {
         self.address = address
         self.authority = authority
         self.path = path
+        self.isSecure = isSecure
     }
 
-    /// Reads `http://HOST[:PORT][/PATH]`; a name is resolved once, here.
+    /// The host alone: what a certificate must be for.
+    var name: String { String(authority.prefix { $0 != ":" }) }
+
+    /// Reads `http[s]://HOST[:PORT][/PATH]`; a name is resolved once, here.
     init(url: String) throws {
-        guard url.hasPrefix("http://") else { throw UsageError("\(url): a URL that begins with http:// is needed") }
-        let rest = url.dropFirst(7)
+        isSecure = url.hasPrefix("https://")
+        guard isSecure || url.hasPrefix("http://") else {
+            throw UsageError("\(url): a URL that begins with http:// or https:// is needed")
+        }
+        let usualPort = isSecure ? "443" : "80"
+        let rest = url.dropFirst(isSecure ? 8 : 7)
         let authority = String(rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" })
         let path = String(rest.dropFirst(authority.count).prefix { $0 != "#" })
         self.authority = authority
         self.path = path.hasPrefix("/") ? path : "/" + path
-        if let address = NetworkAddress(authority) ?? NetworkAddress(authority + ":80") {
+        if let address = NetworkAddress(authority) ?? NetworkAddress("\(authority):\(usualPort)") {
             self.address = address
             return
         }
         let parts = authority.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count <= 2, !parts[0].isEmpty, let port = UInt16(parts.count == 2 ? parts[1] : "80") else {
+        guard parts.count <= 2, !parts[0].isEmpty, let port = UInt16(parts.count == 2 ? parts[1] : usualPort) else {
             throw UsageError("\(url): “\(authority)” is no host and port")
         }
         guard let ip = Self.resolve(parts[0]) else { throw Failure("\(parts[0]): no address found for this name") }
@@ -74,6 +84,8 @@ struct LoadPlan {
     var pace = Pace.closed
     /// A connection of its own for every request.
     var newConnections = false
+    /// TLS on all connections; nil: none.
+    var tls: LoadTLS?
     /// The method.
     var method = "GET"
     /// Bytes that go up with each request.

@@ -12,6 +12,8 @@ struct LoadResult {
     let errors: LoadErrors
     /// Connections that were opened again.
     let reconnects: Int
+    /// TLS handshakes, full and resumed by a ticket.
+    let handshakes: (full: Int, resumed: Int)
     /// Requests of an open loop that went out more than a millisecond late.
     let late: Int
     /// Why it was given up, if it was.
@@ -35,6 +37,7 @@ struct LoadResult {
         bytes = generator.receivedBytes
         errors = generator.errors
         reconnects = generator.reconnects
+        handshakes = generator.handshakes
         late = generator.late
         gaveUp = generator.gaveUp
         self.ownCPU = requests == 0 ? 0 : Double(ownCPU) / Double(requests)
@@ -57,6 +60,9 @@ struct LoadResult {
         text += "  largest \(duration(ns: largest))\n"
         text += "load generator  \(duration(ns: ownCPU)) of CPU a request"
         if reconnects > 0 { text += ", \(grouped(reconnects)) connections opened again" }
+        if handshakes != (0, 0) {
+            text += ", TLS handshakes: \(grouped(handshakes.full)) full, \(grouped(handshakes.resumed)) resumed"
+        }
         if late > 0 { text += ", \(grouped(late)) requests sent more than 1 ms late" }
         text += "\nerrors  " + (errors.total == 0 ? "none" : errors.text) + "\n"
         if let gaveUp { text += "given up: \(gaveUp)\n" }
@@ -79,7 +85,9 @@ struct LoadResult {
                         + [JSON.Member(name: "largest", value: .number(largest / 1000))])
             ),
             ("load_cpu_us", .number(ownCPU / 1000)), ("reconnects", .number(Double(reconnects))),
-            ("late", .number(Double(late))), ("errors", .object(byKind)),
+            ("full_handshakes", .number(Double(handshakes.full))),
+            ("resumed_handshakes", .number(Double(handshakes.resumed))), ("late", .number(Double(late))),
+            ("errors", .object(byKind)),
             ("gave_up", gaveUp.map(JSON.string) ?? .null))
     }
 }

@@ -24,8 +24,10 @@ struct Scenario {
     var path = "/bytes/1024"
     /// What the body of an answer must be long.
     var expectedBytes: Int? = 1024
-    /// Whether a request moves a lot: fewer of them are enough to count system calls.
-    var isBulk = false
+    /// Whether a request costs a lot: fewer of them are enough to count system calls.
+    var isCostly = false
+    /// Whether it goes over TLS.
+    var isSecure = false
     /// Changes the plan: methods, bodies, messages.
     var adapt: (inout LoadPlan) -> Void = { _ in }
     /// What must be reached.
@@ -100,10 +102,11 @@ func allScenarios() -> [Scenario] {
             name: "connect", title: "1 kB answer, a new connection a request", adapt: { $0.newConnections = true },
             targets: [Target(figure: .cpu, subject: .ratio, limit: 1.00)]),
         Scenario(
-            name: "download", title: "1 MiB answer", path: "/bytes/\(mebibyte)", expectedBytes: mebibyte, isBulk: true,
+            name: "download", title: "1 MiB answer", path: "/bytes/\(mebibyte)", expectedBytes: mebibyte,
+            isCostly: true,
             targets: [Target(figure: .cpu, subject: .ratio, limit: 0.70)]),
         Scenario(
-            name: "upload", title: "1 MiB upload", path: "/upload", expectedBytes: nil, isBulk: true,
+            name: "upload", title: "1 MiB upload", path: "/upload", expectedBytes: nil, isCostly: true,
             adapt: {
                 $0.method = "POST"
                 $0.bodyBytes = mebibyte
@@ -126,6 +129,30 @@ func allScenarios() -> [Scenario] {
                 Target(figure: .residentIdle, subject: .value, limit: 10),
                 Target(figure: .residentFull, subject: .value, limit: 14),
                 Target(figure: .perConnection, subject: .value, limit: 700),
+            ]),
+        Scenario(
+            name: "tls", title: "1 kB answer over TLS 1.3, keep-alive", isSecure: true,
+            targets: [Target(figure: .cpu, subject: .ratio, limit: 1.00)]),
+        Scenario(
+            name: "tls-handshake", title: "1 kB answer, a new connection and a full handshake a request",
+            isCostly: true,
+            isSecure: true, adapt: { $0.newConnections = true },
+            targets: [Target(figure: .cpu, subject: .ratio, limit: 1.00)]),
+        Scenario(
+            name: "tls-resume", title: "1 kB answer, a new connection a request, resumed by a ticket", isCostly: true,
+            isSecure: true,
+            adapt: {
+                $0.newConnections = true
+                $0.tls?.resumes = true
+            },
+            targets: [Target(figure: .cpu, subject: .ratio, limit: 1.00)]),
+        Scenario(
+            name: "tls-idle", title: "memory, idle and with 5,000 idle connections over TLS", kind: .memory,
+            isSecure: true,
+            targets: [
+                Target(figure: .residentFull, subject: .ratio, limit: 1.00),
+                // Nearly all of it is OpenSSL's, for each of them: a tie.
+                Target(figure: .perConnection, subject: .ratio, limit: 1.05),
             ]),
     ]
 }
