@@ -51,6 +51,7 @@ bench: setup-bench build ## compare with nginx and HAProxy; ARGS='micro' or othe
 .PHONY: allocations
 allocations: setup-test build ## malloc, retain and release a request, counted by callgrind
 	@.ci/count-allocations $(PROGRAM)
+	@.ci/count-allocations --tls $(PROGRAM)
 
 .PHONY: testssl
 testssl: build ## what testssl.sh finds at a listener with TLS, in some four minutes; nothing above LOW

@@ -224,6 +224,12 @@ struct TLSTests {
             #expect(first.contains("New, TLS") && first.contains("https n.test"))
             // The same rule: the session goes on.
             #expect(try stage.openssl(version, "-sess_in", kept).1.contains("Reused, TLS"))
+            if version == "-tls1_3" {
+                // A ticket is good for one connection, so that brings another (RFC 8446 §C.4).
+                let next = stage.certificates.folder.appending(path: "next").path
+                #expect(try stage.openssl(version, "-sess_in", kept, "-sess_out", next).1.contains("Reused, TLS"))
+                #expect(try stage.openssl(version, "-sess_in", next).1.contains("Reused, TLS"))
+            }
             // Another one: it does not, and the certificate is asked for.
             let (_, locked) = try stage.openssl(version, "-sess_in", kept, name: "locked.w.test")
             #expect(!locked.contains("Reused, TLS") && !locked.contains("https locked"), "\(locked)")

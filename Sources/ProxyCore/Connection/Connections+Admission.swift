@@ -93,7 +93,6 @@ extension Connections {
             // Until now it was only held.
             clients[c].site = -1
             sites[site].connections &-= 1
-            secureClients &-= 1
             beginTLS(c, site)
             // The client's first word may have come with the header.
             if clients[c].phase == .handshake { handshake(c) }
@@ -109,10 +108,7 @@ extension Connections {
         clients[c].awaitsProxyHeader = true
         clients[c].waiting = .firstByte
         clients[c].site = site
-        if site >= 0 {
-            sites[site].connections &+= 1
-            secureClients &+= 1
-        }
+        if site >= 0 { sites[site].connections &+= 1 }
         clientTimers.arm(c, at: now + times.requestHeader)
     }
 

@@ -46,6 +46,7 @@ extension Connections {
             return true
         }
         upstreams[u].secure = SecureSocket(client: terms, descriptor: upstreams[u].socket.number)
+        if upstreams[u].isEnding { upstreams[u].secure.mayRead(isEnding: true) }
         stepUpstreamHandshake(u)
         return true
     }
@@ -70,6 +71,9 @@ extension Connections {
 
     /// The poller saw something of an endpoint that is spoken to over TLS.
     mutating func secureUpstreamReady(_ u: Int32, _ readiness: Readiness) {
+        if readiness.isReadable || readiness.isBroken {
+            upstreams[u].secure.mayRead(isEnding: readiness.isEnding || readiness.isBroken)
+        }
         if readiness.isWritable, upstreams[u].secure.readsWhenWritable { upstreams[u].isReadable = true }
         if readiness.isReadable, upstreams[u].secure.writesWhenReadable { upstreams[u].isWritable = true }
         if readiness.isWritable, upstreams[u].secure.owesEnd { endSendingUp(u) }

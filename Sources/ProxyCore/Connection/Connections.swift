@@ -76,8 +76,10 @@ public struct Connections: ~Copyable {
     var slowReaders = 0
     /// Bytes of memory that connections may take; 0: as much as there is.
     var memoryMax = 0
-    /// Clients that speak TLS, or will once their PROXY header has come.
+    /// Clients that OpenSSL has something for.
     var secureClients = 0
+    /// Those of them whose handshake is not over.
+    var handshakingClients = 0
     /// Services of which requests wait for an endpoint with room.
     var waitingServices: [Int32] = []
     var idleUpstreamCount = 0

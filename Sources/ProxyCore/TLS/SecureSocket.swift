@@ -26,8 +26,10 @@ import Glibc
         let keyring: UnsafeMutableRawPointer?
         /// Whether OpenSSL's own BIO is used, which tells nothing of what follows.
         let isByKernel: Bool
-        /// Whether the latest read took all that the socket had.
+        /// Whether the socket has nothing to read until the poller says otherwise.
         var isDrained = false
+        /// Whether the poller saw the peer's end, which a short read then does not prove to be far.
+        var isEnding = false
         /// Whether the latest read found nothing.
         var foundNothing = false
         /// Whether the socket's end was read.
@@ -46,23 +48,15 @@ import Glibc
         /// Whether the end was said, or is to be said when the socket takes it.
         var hasSaidEnd = false
         var owesEnd = false
-    }
-
-    /// What a step of the handshake came to.
-    enum Step: Equatable {
-        /// Both sides know what they have to.
-        case done
-        /// It goes on with the next event.
-        case waits
-        /// It is over.
-        case failed(HandshakeOutcome)
+        /// Whether it is being said.
+        var isSayingEnd = false
     }
 
     /// Records without a byte for us that may come in a row. Honest peers send one or two: more is work for nothing.
     private static var emptyRecordsMax: Int { 32 }
 
     /// Safety: one connection's state, which only this value refers to; nil: no TLS.
-    private var state: UnsafeMutablePointer<State>?
+    var state: UnsafeMutablePointer<State>?
 
     /// No TLS.
     @inline(__always) static func none() -> SecureSocket { SecureSocket() }
@@ -157,42 +151,12 @@ import Glibc
         unsafe state(of: ssl)?.pointee.keyring
     }
 
-    // MARK: Beginning
-
-    /// Goes on with the handshake.
-    mutating func handshake() -> Step {
-        guard let state = unsafe state, let ssl = unsafe state.pointee.ssl, unsafe !state.pointee.isBroken else {
-            return .failed(.malformed)
-        }
-        ERR_clear_error()
-        // Safety, here and below: the SSL and its state are ours.
-        let result = unsafe SSL_do_handshake(ssl)
-        if result == 1 {
-            unsafe state.pointee.isOpen = true
-            return .done
-        }
-        switch unsafe SSL_get_error(ssl, result) {
-        case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .waits
-        default:
-            unsafe state.pointee.isBroken = true
-            let outcome = unsafe HandshakeOutcome(failedWith: ERR_peek_error(), state.pointee.wasUnknownName)
-            ERR_clear_error()
-            return .failed(outcome)
-        }
-    }
-
-    /// What was agreed on.
-    var facts: TLSFacts {
-        guard let state = unsafe state, let ssl = unsafe state.pointee.ssl else { return TLSFacts() }
-        return unsafe TLSFacts(ssl, entry: state.pointee.entry)
-    }
-
-    /// The rule by which the client was let in, of the terms that the connection began with; -1 for none.
-    var rule: Int32 {
-        guard let state = unsafe state, let terms = unsafe state.pointee.terms else { return -1 }
-        let entry = unsafe state.pointee.entry
-        // Safety: whoever made this keeps the terms alive.
-        return unsafe terms._withUnsafeGuaranteedRef { $0.rule(ofEntry: entry) }
+    /// The poller saw that the socket has something to read; `isEnding`: its end, maybe behind other things.
+    func mayRead(isEnding: Bool) {
+        guard let state = unsafe state else { return }
+        // Safety: the state is ours.
+        unsafe state.pointee.isDrained = false
+        if isEnding { unsafe state.pointee.isEnding = true }
     }
 
     // MARK: Moving bytes
@@ -209,7 +173,7 @@ import Glibc
         unsafe state.pointee.readsWhenWritable = false
         unsafe state.pointee.foundNothing = state.pointee.isByKernel
         for _ in 0..<Self.emptyRecordsMax {
-            ERR_clear_error()
+            forgetErrors()
             var result: Int32 = 0
             // Safety: OpenSSL writes at most as many bytes as there is room for.
             let n = unsafe buffer.withUnsafeWritable(limit: limit) { memory in
@@ -244,7 +208,7 @@ import Glibc
         unsafe state.pointee.writesWhenReadable = false
         var sent = 0
         while !buffer.isEmpty {
-            ERR_clear_error()
+            forgetErrors()
             var n = 0
             // Safety: OpenSSL reads at most the readable bytes.
             let result = unsafe buffer.withUnsafeReadable { memory in
@@ -275,15 +239,17 @@ import Glibc
 
     // MARK: Ending
 
-    /// Tells the peer that nothing more comes (RFC 8446 §6.1). Whether that is out, or cannot be said any more; else it
-    /// is owed until the socket takes bytes.
+    /// Tells the peer that nothing more comes (RFC 8446 §6.1). Whether that was said, or cannot be said any more; else it
+    /// is owed until the socket takes bytes. It goes out with the socket's own end, which has to follow at once.
     mutating func sayEnd() -> Bool {
         guard let state = unsafe state, let ssl = unsafe state.pointee.ssl, isOpen, unsafe !state.pointee.hasSaidEnd
         else { return true }
         unsafe state.pointee.owesEnd = false
-        ERR_clear_error()
+        forgetErrors()
         // Safety: the SSL and its state are ours.
+        unsafe state.pointee.isSayingEnd = true
         let result = unsafe SSL_shutdown(ssl)
+        unsafe state.pointee.isSayingEnd = false
         if result >= 0 {
             unsafe state.pointee.hasSaidEnd = true
             return true

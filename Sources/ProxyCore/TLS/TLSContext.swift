@@ -85,6 +85,8 @@ public enum TLSTrust: Equatable, Sendable {
         if rule.authentication != .off {
             try trustCertificates(rule.authorities, doing: "reading client CA certificates", announced: true)
         }
+        // One ticket: whoever comes back with it gets another. OpenSSL's own two cost each client an encryption and a write
+        // more, for the few that open a second connection before the first has ended and have kept no ticket from before.
         // Safety, here and below: as above; callbacks are functions without context, and live as long as the program.
         let isTaken =
             unsafe hd_set_min_version(pointer, minimumVersion == .v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1
@@ -95,6 +97,9 @@ public enum TLSTrust: Equatable, Sendable {
         guard isTaken else { throw TLSError.takeFromQueue(.material, doing: "setting up a listener") }
         unsafe _ = SSL_CTX_set_options(pointer, hd_listener_options() | (byKernel ? hd_kernel_tls() : 0))
         unsafe hd_keep_no_sessions(pointer)
+        // What leads to the authority is what the files say: looked for anew in each handshake, it would be found among
+        // the authorities of clients.
+        unsafe hd_set_mode(pointer, Int(SSL_MODE_NO_AUTO_CHAIN))
         unsafe _ = SSL_CTX_set_timeout(pointer, Self.ticketSeconds)
         unsafe SSL_CTX_set_client_hello_cb(pointer, clientHelloCallback, nil)
         unsafe SSL_CTX_set_alpn_select_cb(pointer, protocolCallback, nil)

@@ -109,7 +109,8 @@ func ticketKeyCallback(
         guard unsafe EVP_DecryptInit_ex2(cipher, ticketCipher, secret, vector, nil) == 1,
             unsafe hd_set_ticket_mac(mac, key + 48) == 1
         else { return -1 }
-        return i == 0 ? 1 : 2
+        // Clients that care use a ticket of TLS 1.3 once (RFC 8446 §C.4), so whoever comes with one needs another.
+        return unsafe i == 0 && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2
     }
     return 0
 }
