@@ -23,69 +23,71 @@ struct ClientConnection: ~Copyable {
         case end, upstream, room, handshake
     }
 
-    var socket: Socket
-    /// TLS over it, where the listener speaks that.
+    // Numbers of four bytes fill what a buffer leaves of its last eight: thousands of these lie about, idle.
+
+    /// TLS over its socket, where the listener speaks that.
     var secure = SecureSocket.none()
     /// Bytes from the client that were not looked at yet.
     var input = ByteBuffer()
+    var socket: Socket
     /// Bytes for the upstream. Kept until the response begins, so that the request can be sent again.
     var requestOut = ByteBuffer()
+    /// The slot of the upstream connection that serves the exchange; -1 for none.
+    var upstream: Int32 = -1
     /// Bytes for the client.
     var responseOut = ByteBuffer()
+    /// The service of the exchange; -1 for none.
+    var service: Int32 = -1
     /// The access log's line, begun.
     var record = ByteBuffer()
+    /// The slot of the terms of TLS that it began with; -1: none.
+    var site: Int32 = -1
 
-    var peer: NetworkAddress
-    var exchange = Exchange(Exchange.Opening())
-    var requestBody = BodyProgress()
-    var responseBody = BodyProgress()
     /// The id that we made for the exchange.
     var ownID = RandomID(high: 0, low: 0)
-    /// Where the one is that a trusted proxy gave it; -1: it gave none.
-    var givenID: Int32 = -1
     var openedAt = Instant.never
     var sentAt = Instant.never
     var answeredAt = Instant.never
     /// When the response must have begun, whoever is asked.
     var responseDue = Instant.never
-    var bytesOut: UInt64 = 0
-
-    /// The slot of the upstream connection that serves the exchange; -1 for none.
-    var upstream: Int32 = -1
-    /// The service of the exchange; -1 for none.
-    var service: Int32 = -1
-    /// The endpoint of the latest attempt, which may be gone since.
-    var endpoint = SlotID.none
-    /// Where that is: the log names it also when it is gone.
-    var endpointAddress: NetworkAddress?
-    var tried = TriedEndpoints()
-    /// Why tries before the latest one failed.
-    var retried = RetryReasons()
     /// Until when it may wait for an endpoint with room; `.never` before it does.
     var queueDeadline = Instant.never
+    var bytesOut: UInt64 = 0
+    /// Bytes that it had taken when its patience was last found used up.
+    var takenThen: UInt64 = 0
+    var requestBody = BodyProgress()
+    /// Where its frames begin, if it is a WebSocket; -1 for none.
+    var webSocket: Int32 = -1
+    var responseBody = BodyProgress()
+    /// A pipe that holds bytes on their way; -1 for none.
+    var pipe: Int32 = -1
     /// What patience is left with it while its body comes, and while it reads.
     var sending = Patience()
     var reading = Patience()
-    /// Bytes that it had taken when its patience was last found used up.
-    var takenThen: UInt64 = 0
+
     /// Neighbours among the idle connections, the longest idle one first; or in the queue of the service; or among those
     /// that keep us waiting.
     var previousIdle: Int32 = -1
     var nextIdle: Int32 = -1
     /// Bytes of an incomplete head that need not be looked at again by themselves.
     var scanned: Int32 = 0
+    /// Where the id is that a trusted proxy gave the exchange; -1: it gave none.
+    var givenID: Int32 = -1
+    /// The endpoint of the latest attempt, which may be gone since.
+    var endpoint = SlotID.none
+    var tried = TriedEndpoints()
     /// The slot that counts for its listener.
     var listener: SlotID
-    /// The slot of the terms of TLS that it began with; -1: none.
-    var site: Int32 = -1
     /// The slot that counts for the exchange's rule and service.
     var totals = SlotID.none
     /// The slot that counts for the latest attempt, as long as its end was not counted.
     var endpointTotals = SlotID.none
-    /// Where its frames begin, if it is a WebSocket; -1 for none.
-    var webSocket: Int32 = -1
-    /// A pipe that holds bytes on their way; -1 for none.
-    var pipe: Int32 = -1
+    var peer: NetworkAddress
+    var exchange = Exchange(Exchange.Opening())
+    /// Where the latest attempt went: the log names it also when it is gone.
+    var endpointAddress: NetworkAddress?
+    /// Why tries before the latest one failed.
+    var retried = RetryReasons()
 
     var phase = Phase.idle
     var waiting = Waiting.firstByte

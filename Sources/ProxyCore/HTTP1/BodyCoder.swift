@@ -1,34 +1,39 @@
 // How is a body spelled again? Decoded from the chunks of one side and written in chunks, or without, for the other,
 // so that no peculiarity of the sender's framing gets past us. RFC 9112 §7.1.
 
-/// What is known of a body on its way through.
+/// What is known of a body on its way through. Each connection has two of these, so the small ones lie together.
 package struct BodyProgress {
-    /// How the sender marks its end.
-    var framing = BodyFraming.none
-    // The small ones lie together: each connection has two of these.
-    /// Whether chunks are written on the way out.
-    var emitsChunks = false
-    /// Whether all of it has been read.
-    var isEnded = true
-    /// Names that `Connection` nominated: trailers of these go no further.
-    var nominated = NominatedNames()
+    /// How a sender marks a body's end; ``BodyFraming`` without its number.
+    enum End: UInt8 {
+        case none, length, chunked, untilClose
+    }
+
     /// Bytes still to come, with a length.
     var remaining: UInt64 = 0
     /// Body bytes so far, without framing.
     var byteCount: UInt64 = 0
     /// Where in the chunks we are, with chunks.
     var decoder = ChunkedDecoder()
+    /// How the sender marks its end.
+    private(set) var framing: End
+    /// Whether chunks are written on the way out.
+    var emitsChunks = false
+    /// Whether all of it has been read.
+    var isEnded: Bool
+    /// Names that `Connection` nominated: trailers of these go no further.
+    var nominated = NominatedNames()
 
     /// A body that `framing` ends.
     package init(_ framing: BodyFraming = .none, emitsChunks: Bool = false) {
-        self.framing = framing
         self.emitsChunks = emitsChunks
+        isEnded = framing == .none
         switch framing {
-        case .none: isEnded = true
+        case .none: self.framing = .none
         case .length(let count):
+            self.framing = .length
             remaining = count
-            isEnded = false
-        case .chunked, .untilClose: isEnded = false
+        case .chunked: self.framing = .chunked
+        case .untilClose: self.framing = .untilClose
         }
     }
 }

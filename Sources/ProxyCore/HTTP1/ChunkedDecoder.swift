@@ -40,11 +40,11 @@ public struct ChunkedDecoder: Sendable {
         case complete
     }
 
-    private var state = State.size
-    private var digits: UInt8 = 0
+    private var remaining: UInt64 = 0
     private var chunkExtensionBytes: UInt16 = 0
     private var extensionBytes: UInt16 = 0
-    private var remaining: UInt64 = 0
+    private var state = State.size
+    private var digits: UInt8 = 0
 
     /// A decoder at the beginning of a body.
     public init() {}

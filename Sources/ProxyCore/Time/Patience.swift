@@ -2,14 +2,21 @@
 // time is an account: waiting draws from it, bytes pay into it at the least rate that is asked for, and it holds no more
 // than the longest single wait that is allowed.
 
-/// How long a peer may keep us waiting, at its present pace.
+/// How long a peer may keep us waiting, at its present pace. Each connection has two of these: hence the packing.
 struct Patience: BitwiseCopyable, Sendable {
-    /// Nanoseconds that are left; -1: as much as there may be.
-    private var left: Int64 = -1
-    /// Since when we wait; `.never` while we do not.
-    private var began = Instant.never
-    /// Bytes that have been paid in.
-    private var paid: UInt64 = 0
+    private enum State: UInt8 {
+        /// There is as much as there may be.
+        case full
+        /// We do not wait; `moment` is what is left, in nanoseconds.
+        case resting
+        /// We wait; `moment` is when it will have been too long.
+        case waiting
+    }
+
+    private var moment: Int64 = 0
+    /// The low half of the bytes that have been paid in: of what comes between two looks that is all.
+    private var paid: UInt32 = 0
+    private var state = State.full
 
     /// As much patience as there may be.
     init() {}
@@ -31,23 +38,28 @@ struct Patience: BitwiseCopyable, Sendable {
     /// We wait from now on, or go on waiting, having had `bytes` of the peer in all. When it will have been too long.
     mutating func wait(_ terms: Terms, bytes: UInt64, now: Instant) -> Instant {
         rest(terms, bytes: bytes, now: now)
-        began = now
-        return now + Instant.Span(nanoseconds: left)
+        let due = now + Instant.Span(nanoseconds: moment)
+        moment = due.nanoseconds
+        state = .waiting
+        return due
     }
 
     /// We do not wait any more.
     mutating func rest(_ terms: Terms, bytes: UInt64, now: Instant) {
-        left = remaining(terms, now: now)
-        began = .never
-        let (earned, overflow) = Int64(clamping: bytes &- paid).multipliedReportingOverflow(by: terms.perByte)
-        paid = bytes
-        left = overflow ? terms.longest : min(terms.longest, left &+ min(earned, terms.longest))
+        let left = remaining(terms, now: now)
+        let come = UInt32(truncatingIfNeeded: bytes) &- paid
+        let (earned, overflow) = Int64(come).multipliedReportingOverflow(by: terms.perByte)
+        paid = UInt32(truncatingIfNeeded: bytes)
+        moment = overflow ? terms.longest : min(terms.longest, left &+ min(earned, terms.longest))
+        state = .resting
     }
 
     /// What is left, if nothing more comes.
     func remaining(_ terms: Terms, now: Instant) -> Int64 {
-        let before = left < 0 ? terms.longest : left
-        if began == .never { return before }
-        return max(0, before &- max(0, (now - began).nanoseconds))
+        switch state {
+        case .full: terms.longest
+        case .resting: moment
+        case .waiting: max(0, moment &- now.nanoseconds)
+        }
     }
 }
