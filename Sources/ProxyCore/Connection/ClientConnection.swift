@@ -23,6 +23,16 @@ struct ClientConnection: ~Copyable {
         case end, upstream, room, handshake
     }
 
+    /// With what it keeps us waiting.
+    enum Slowness: UInt8 {
+        /// With nothing.
+        case none
+        /// What it sends comes slowly.
+        case sender
+        /// It does not take its answer.
+        case reader
+    }
+
     // Numbers of four bytes fill what a buffer leaves of its last eight: thousands of these lie about, idle.
 
     /// TLS over its socket, where the listener speaks that.
@@ -112,10 +122,10 @@ struct ClientConnection: ~Copyable {
     var prefersJSON = false
     /// Whether the request is still whole in `requestOut`.
     var canReplay = false
-    /// Whether it stands among those that keep us waiting.
-    var isSlow = false
-    /// Whether it is its answer that it does not take.
-    var isSlowReader = false
+    /// Whether it stands among those that keep us waiting, and with what.
+    var slowness = Slowness.none
+    /// Whether it is watched in the waiting room.
+    var isParked = false
     /// Whether it stands in the queue of its service.
     var isQueued = false
     /// Whether the next attempt must open a connection of its own.
@@ -137,6 +147,8 @@ struct ClientConnection: ~Copyable {
     /// Whether it is a tunnel that was told to end.
     var isDismissed = false
 
+    /// Whether it stands among those that keep us waiting.
+    var isSlow: Bool { slowness != .none }
     /// Whether bytes pass both ways, not looked at.
     var isTunnel: Bool { phase == .exchange && exchange.response == .tunnel }
 

@@ -143,6 +143,7 @@ extension Connections {
         case .lingering: break
         }
         if clients[c].site >= 0 { leaveTLS(c) }
+        if clients[c].isParked { parkedCount &-= 1 }
         clientTimers.disarm(c)
         buffers.reclaim(&clients[c].input)
         buffers.reclaim(&clients[c].record)

@@ -32,8 +32,8 @@ extension Connections {
     /// What it takes besides while a handshake goes on: buffers for records both ways, and for messages.
     private static var bytesPerHandshake: Int { 32 * 1024 }
 
-    /// What a client that does not read keeps in the kernel at the least: that counts in a cgroup, too.
-    private static var bytesPerReader: Int { 96 * 1024 }
+    /// What a client that does not read may keep in the kernel: that counts in a cgroup, too.
+    private static var bytesPerReader: Int { Int(Socket.unsentMax) }
 
     /// Bytes of memory that connections take now.
     var memoryInUse: Int {
@@ -68,9 +68,8 @@ extension Connections {
     @inline(__always)
     mutating func enterSlow(_ c: Int32) {
         if clients[c].isSlow { return }
-        clients[c].isSlow = true
-        clients[c].isSlowReader = clients[c].waiting == .clientReads
-        if clients[c].isSlowReader { slowReaders &+= 1 }
+        clients[c].slowness = clients[c].waiting == .clientReads ? .reader : .sender
+        if clients[c].slowness == .reader { slowReaders &+= 1 }
         slow.append(c, clients)
     }
 
@@ -78,8 +77,8 @@ extension Connections {
     @inline(__always)
     mutating func leaveSlow(_ c: Int32) {
         guard clients[c].isSlow else { return }
-        clients[c].isSlow = false
-        if clients[c].isSlowReader { slowReaders &-= 1 }
+        if clients[c].slowness == .reader { slowReaders &-= 1 }
+        clients[c].slowness = .none
         slow.remove(c, clients)
     }
 
@@ -105,8 +104,12 @@ extension Connections {
         return false
     }
 
-    private func keepsWaiting(_ c: Int32) -> Bool {
+    /// Whether a client has kept us waiting for longer than others do.
+    func keepsWaiting(_ c: Int32) -> Bool {
         switch clients[c].waiting {
+        case .handshake:
+            let left = clientTimers.deadline(c) - now
+            return left.nanoseconds <= times.handshake.nanoseconds &- Self.slowTime
         case .head:
             let left = clientTimers.deadline(c) - now
             return left.nanoseconds <= times.requestHeader.nanoseconds &- Self.slowTime
@@ -114,8 +117,7 @@ extension Connections {
             return clients[c].sending.remaining(times.sending, now: now) <= times.sending.longest &- Self.slowTime
         case .clientReads:
             return clients[c].reading.remaining(times.reading, now: now) <= times.reading.longest &- Self.slowTime
-        case .firstByte, .nextRequest, .upstreamReads, .responseHead, .responseBody, .tunnel, .end, .upstream, .room,
-            .handshake:
+        case .firstByte, .nextRequest, .upstreamReads, .responseHead, .responseBody, .tunnel, .end, .upstream, .room:
             return false
         }
     }

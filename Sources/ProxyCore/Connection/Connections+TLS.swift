@@ -146,19 +146,14 @@ extension Connections {
 
     // MARK: The handshake
 
-    /// Goes on with a handshake, if this turn has time for it.
+    /// Lets a handshake go on behind all that this turn has to do for those who are served already.
     mutating func handshake(_ c: Int32) {
         if clients[c].isPending || (clients[c].secure.isNone && !clients[c].isReadable) { return }
-        let isLate = handshakeSteps > 0 && Clock.now() - handshakesBegan >= Self.handshakesTime
-        guard handshakes.isEmpty, !isLate else {
-            clients[c].isPending = true
-            handshakes.append(clients.id(c))
-            return
-        }
-        stepHandshake(c)
+        clients[c].isPending = true
+        handshakes.append(clients.id(c))
     }
 
-    /// Goes on with those that had to wait, as far as there is time.
+    /// Goes on with handshakes, in their order, as far as there is time.
     mutating func serveHandshakes() {
         let count = handshakes.count
         var served = 0

@@ -15,12 +15,15 @@
 //     Connections+TLS           a handshake goes on; bytes come and go through TLS
 //     Connections+UpstreamTLS   the same with endpoints
 //     Connections+Shortage      what goes first when there is not enough
+//     Connections+WaitingRoom   who trickles is served behind the others
 //     Connections+Telemetry     what is counted, and told
 
 /// All connections of one worker.
 public struct Connections: ~Copyable {
     /// Bytes that one connection may move in a turn before others have theirs.
     static var bytesPerTurn: Int { 256 * 1024 }
+    /// Deadlines of clients, and as many of upstreams, that are seen to in a turn.
+    static var expirationsPerTurn: Int { 32 }
     /// For how long a closed connection's client may still send before we stop reading.
     static var lingerTime: Instant.Span { .milliseconds(3000) }
     /// The same while we are leaving, and only such connections may be left.
@@ -39,6 +42,11 @@ public struct Connections: ~Copyable {
     var directory: ServiceDirectory
     var routes: CompiledRoutes
     let poller: Poller
+    /// Watches clients that trickle; see ``serveWaitingRoom()``.
+    let waitingRoom: Poller
+    /// How many they are, and when they are looked at next.
+    var parkedCount = 0
+    var waitingRoomDue = Instant.never
 
     /// Heads at hand: a message is parsed, decided on and rewritten in one go, so one of each is enough.
     var requestHead: RequestHead
@@ -124,7 +132,10 @@ public struct Connections: ~Copyable {
         _ snapshot: Snapshot, now: Instant, seed: UInt64, connectionsMax: Int, outbox: Outbox? = nil,
         loads: SharedLoads = SharedLoads(), counts: ClientCounts = ClientCounts(), log: consuming AccessLog
     ) throws(SystemError) {
-        poller = try Poller()
+        let first = try Poller()
+        let second = try Poller()
+        poller = first
+        waitingRoom = second
         clients = Slab(capacity: connectionsMax, vacant: ClientConnection.vacant)
         upstreams = Slab(capacity: connectionsMax, vacant: UpstreamConnection.vacant)
         webSockets = Slab(capacity: connectionsMax) { WebSocket() }
@@ -211,35 +222,45 @@ public struct Connections: ~Copyable {
         date.update(unixSeconds: Clock.wallSecondsCoarse())
     }
 
-    /// Goes on with connections that had used up their share of the turn before.
+    /// Goes on with connections that had used up their share of the turn before; then with those that have to let the others
+    /// go first, some of them: those that trickle, and handshakes.
     public mutating func servePending() {
-        if !handshakes.isEmpty { serveHandshakes() }
         // Those that are added meanwhile wait for the next turn.
         let count = pending.count
-        if count == 0 { return }
         for i in 0..<count {
             let id = pending[i]
             guard clients.contains(id) else { continue }
             clients[id.index].isPending = false
             advance(id.index)
         }
-        pending.removeFirst(count)
+        if count > 0 { pending.removeFirst(count) }
+        serveWaitingRoom()
+        if !handshakes.isEmpty { serveHandshakes() }
     }
 
     /// Whether some connection wants to go on without an event.
     public var hasPending: Bool { mutating get { !pending.isEmpty || !handshakes.isEmpty } }
 
-    /// Fires what is due.
+    /// Fires what is due, up to a turn's share; the rest stays due. A crowd whose time is over at one moment holds nobody up.
     public mutating func fireTimers() {
-        while let c = clientTimers.nextDue(at: now) { clientIsDue(c) }
-        while let u = upstreamTimers.nextDue(at: now) { upstreamIsDue(u) }
+        var left = Self.expirationsPerTurn
+        while left > 0, let c = clientTimers.nextDue(at: now) {
+            clientIsDue(c)
+            left &-= 1
+        }
+        left = Self.expirationsPerTurn
+        while left > 0, let u = upstreamTimers.nextDue(at: now) {
+            upstreamIsDue(u)
+            left &-= 1
+        }
         if !waitingServices.isEmpty { serveQueues() }
     }
 
     /// When the next timer is due.
     public var nextTimer: Instant {
         mutating get {
-            let next = min(clientTimers.nextWake(), upstreamTimers.nextWake())
+            var next = min(clientTimers.nextWake(), upstreamTimers.nextWake())
+            if parkedCount > 0 { next = min(next, waitingRoomDue) }
             // Other workers give places back without a word.
             return waitingServices.isEmpty ? next : min(next, now + Self.queueLookTime)
         }
@@ -282,6 +303,13 @@ public struct Connections: ~Copyable {
     /// The poller saw something of a client.
     @inline(__always)
     public mutating func clientReady(_ id: SlotID, _ readiness: Readiness) {
+        serveClient(id, readiness)
+        if clients[id.index].isSlow || clients[id.index].phase == .handshake { parkIfTrickling(id.index) }
+    }
+
+    /// Something was seen of a client.
+    @inline(__always)
+    mutating func serveClient(_ id: SlotID, _ readiness: Readiness) {
         guard clients.contains(id) else { return }
         let c = id.index
         if readiness.isReadable { clients[c].isReadable = true }

@@ -133,7 +133,8 @@ extension Connections {
         let u = clients[c].upstream
         if clients[c].pipe < 0 {
             guard case .length = clients[c].requestBody.framing, clients[c].requestBody.remaining >= Self.spliceMin,
-                clients[c].input.isEmpty, clients[c].isReadable, clients[c].secure.isNone, u >= 0,
+                // Of what trickles there is too little at a time.
+                clients[c].input.isEmpty, clients[c].isReadable, !clients[c].isParked, clients[c].secure.isNone, u >= 0,
                 !clients[c].exchange.isConnecting,
                 upstreams[u].secure.isNone
             else { return nil }
@@ -149,7 +150,11 @@ extension Connections {
             // The body's last bytes are copied: so the body never ends in the pipe, but in the code that ends bodies.
             let limit = Int(min(clients[c].requestBody.remaining &- 1, UInt64(PipePool.capacity)))
             let transfer = pipes.fill(pipe, from: clients[c].socket, limit: limit)
-            guard case .bytes(let n) = transfer else { return bodyStopped(c, transfer) }
+            guard case .bytes(let n) = transfer else {
+                // While it is the client that we wait for, others can have the pipe.
+                pipes.give(back: &clients[c].pipe)
+                return bodyStopped(c, transfer)
+            }
             clients[c].exchange.requestBodyBegan()
             countBody(c, n)
         }

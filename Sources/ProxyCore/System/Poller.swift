@@ -112,11 +112,11 @@ public struct Readiness: Equatable, Sendable {
         return unsafe epoll_ctl(descriptor.number, operation, number, &event) == 0
     }
 
-    /// Waits for events until `milliseconds` are over (-1: for ever) and returns how many there are.
+    /// Waits for events until `milliseconds` are over (-1: for ever) and returns how many there are, `most` at most.
     @inline(__always)
-    public borrowing func wait(milliseconds: Int32) -> Int {
+    public borrowing func wait(milliseconds: Int32, most: Int = batchMax) -> Int {
         // Safety: room for batchMax events.
-        let n = unsafe epoll_wait(descriptor.number, events, Int32(Self.batchMax), milliseconds)
+        let n = unsafe epoll_wait(descriptor.number, events, Int32(min(most, Self.batchMax)), milliseconds)
         if n < 0 { precondition(errno == EINTR, "epoll_wait fails only for arguments that are ours") }
         return max(0, Int(n))
     }

@@ -55,7 +55,7 @@ struct ReserveDescriptor: ~Copyable {
 
 extension Worker {
     /// Connections that one listener gives a worker in one turn at most.
-    private static var acceptsMax: Int { 64 }
+    private static var acceptsMax: Int { 16 }
     /// For how long a listener is left alone when nothing could be done for those who wait.
     private static var pause: Instant.Span { .milliseconds(50) }
 

@@ -1,6 +1,7 @@
 // Whose turn is it? A worker is one thread that owns its listeners, its connections and its tables, and goes in turns:
 //
-//     wait ── note the time ── read mail ── serve a batch of events ── go on with the patient ── fire timers ── leave?
+//     wait ── note the time ── read mail ── serve a batch of events ── go on with the patient ── look into the waiting
+//     room ── fire timers ── leave?
 
 /// A worker, which lives on its own thread's stack and shares nothing but its mailbox.
 public struct Worker: ~Copyable {

@@ -155,6 +155,9 @@ struct Rig: ~Copyable {
         connections.fireTimers()
     }
 
+    /// Whether another turn has something to do at once.
+    var hasMore: Bool { mutating get { connections.hasPending || connections.nextTimer <= now } }
+
     /// What was told of endpoints that are ill since it was last asked.
     func told() -> [Sighting] { outbox.take() }
 
