@@ -8,7 +8,7 @@ func backendCommand() -> Command {
     Command(
         name: "backend", summary: "the server behind the proxies: answers by path, swallows uploads, echoes WebSocket",
         help: """
-            usage: hdproxy-bench backend [--address 127.0.0.1] [--port 0]
+            usage: hdproxy-bench backend [--address 127.0.0.1] [--port 0] [--send-buffer SIZE]
 
             Prints “listening ADDRESS:PORT” once it serves, then serves until a signal ends it.
 
@@ -21,6 +21,7 @@ func backendCommand() -> Command {
         options: [
             OptionSpec("--address", "IP", "where to listen (127.0.0.1)"),
             OptionSpec("--port", "N", "0 lets the system choose (0)"),
+            OptionSpec("--send-buffer", "SIZE", "what the kernel takes of an answer that is not read (as it likes)"),
         ]
     ) { arguments in
         let text = arguments.text("--address") ?? "127.0.0.1"
@@ -30,6 +31,10 @@ func backendCommand() -> Command {
         _ = signal(SIGPIPE, SIG_IGN)
         raiseDescriptorLimit()
         let listener = try listen(on: NetworkAddress(ip: ip, port: port))
+        // Connections inherit it.
+        if let size = try arguments.size("--send-buffer") {
+            setOption(listener, SOL_SOCKET, SO_SNDBUF, Int32(clamping: size))
+        }
         printOut("listening \(NetworkAddress(ip: ip, port: localPort(of: listener)))")
         var backend = try Backend(listener: listener)
         try backend.run()

@@ -9,36 +9,73 @@ func crowdCommand() -> Command {
     Command(
         name: "crowd", summary: "",
         help: """
-            usage: hdproxy-bench crowd --kind KIND --connections N --port PORT --pace TIME
+            usage: hdproxy-bench crowd --kind KIND --connections N --port PORT --pace TIME --arrivals N --number N
 
-            For the harness itself: one process of a crowd. SIGTERM lets it stop coming back; it ends with its last
-            connection.
+            For the harness itself: one process of a crowd. SIGUSR1 lets it come, SIGUSR2 go at once, all of it. SIGTERM
+            lets it stop coming back; it ends with its last connection.
             """,
         options: [
             OptionSpec("--kind", "KIND", "head, body, reader, handshake"), OptionSpec("--connections", "N", "how many"),
             OptionSpec("--port", "N", "of the proxy"), OptionSpec("--pace", "TIME", "between two bytes"),
+            OptionSpec("--arrivals", "N", "new connections a second"),
+            OptionSpec("--number", "N", "whose addresses it has"),
         ],
         isListed: false
     ) { arguments in
         guard let kind = CrowdKind(rawValue: arguments.text("--kind") ?? "") else { throw UsageError("--kind?") }
         _ = signal(SIGPIPE, SIG_IGN)
         catchStopSignals()
+        catchCrowdSignals()
         raiseDescriptorLimit()
         var crowd = try Crowd(
             kind, count: try arguments.number("--connections", 1, in: 1...100_000),
             port: UInt16(try arguments.number("--port", 1, in: 1...65535)),
-            pace: try arguments.time("--pace", 1_000_000_000))
+            pace: try arguments.time("--pace", 1_000_000_000),
+            arrivals: try arguments.number("--arrivals", 1000, in: 1...1_000_000),
+            number: UInt32(try arguments.number("--number", 0, in: 0...200)))
         try crowd.run()
         return 0
     }
 }
 
+/// What a crowd has done so far.
+struct CrowdTally: Equatable {
+    /// Connections now.
+    var here = 0
+    /// Connections that were closed by the proxy.
+    var closed = 0
+    /// Bytes that were sent or read, the first words not counted.
+    var bytes = 0
+
+    /// The last line of a crowd's output that tells one.
+    init(output: String) {
+        for line in output.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count == 4, words[0] == "tally" else { continue }
+            (here, closed, bytes) = (Int(words[1]) ?? 0, Int(words[2]) ?? 0, Int(words[3]) ?? 0)
+        }
+    }
+
+    init() {}
+
+    static func + (a: CrowdTally, b: CrowdTally) -> CrowdTally {
+        var sum = a
+        sum.here += b.here
+        sum.closed += b.closed
+        sum.bytes += b.bytes
+        return sum
+    }
+
+    /// As a line.
+    var line: String { "tally \(here) \(closed) \(bytes)" }
+}
+
 /// The connections of one process.
 struct Crowd {
-    /// New connections that are begun in one step of 10 ms, until all have come and afterwards: it is slowness that is
-    /// measured, not a flood of connections.
-    private static let beginsPerStep = (first: 25, later: 5)
-    private static let step: UInt64 = 10_000_000
+    /// Between two looks at what is due. A crowd of strangers does not speak in chorus, so the steps are small.
+    private static let step: UInt64 = 1_000_000
+    /// What was held up is made up for, up to so much: else a stall of ours became a burst.
+    private static let arrearsMax: UInt64 = 20_000_000
 
     private struct Member {
         var fd: Int32 = -1
@@ -47,77 +84,120 @@ struct Crowd {
     }
 
     private let kind: CrowdKind
-    private let address: NetworkAddress
+    private let port: UInt16
+    private let number: UInt32
     private let pace: UInt64
+    private let arrivals: Int
     private let poller: Int32
     private var members: [Member]
-    private var words: [UInt8]
-    /// Whose turn it is to send a byte, and to come back.
+    private let words: [UInt8]
+    /// Whose turn it is to send a byte.
     private var cursor = 0
+    /// Those who are not here, whoever left first in front, in a ring.
     private var missing: [Int]
-    private var closed = 0
+    private var missingFirst = 0
+    private var missingCount: Int
+    /// Parts of a billionth of a byte, and of a connection, that are due.
+    private var byteCredit: UInt64 = 0
+    private var arrivalCredit: UInt64 = 0
+    private var isWanted = false
     private var come = 0
     private var hasTold = false
+    private var tally = CrowdTally()
     private var room = [UInt8](repeating: 0, count: 4096)
 
-    init(_ kind: CrowdKind, count: Int, port: UInt16, pace: UInt64) throws {
+    init(_ kind: CrowdKind, count: Int, port: UInt16, pace: UInt64, arrivals: Int, number: UInt32) throws {
         self.kind = kind
+        self.port = port
+        self.number = number
         self.pace = pace
-        address = loopback(port)
+        self.arrivals = arrivals
         poller = epoll_create1(Int32(EPOLL_CLOEXEC))
         guard poller >= 0 else { throw SystemFailure("epoll_create1") }
         members = Array(repeating: Member(), count: count)
-        missing = Array((0..<count).reversed())
-        words = Self.firstWords(kind)
+        missing = Array(0..<count)
+        missingCount = count
+        words = kind.firstWords
     }
 
     /// Goes on until it is told to stop and nobody is left.
     mutating func run() throws {
         // Safety: room for as many events as epoll_wait is told.
         var events = unsafe [epoll_event](repeating: epoll_event(), count: 512)
-        var next = monotonicNow()
-        while true {
+        var last = monotonicNow()
+        var nextTally = last
+        while !stopWasAsked || tally.here > 0 {
             let now = monotonicNow()
-            if now >= next {
-                next = max(next + Self.step, now)
-                if stopWasAsked {
-                    if come == 0 || missing.count == members.count { break }
-                } else {
-                    begin()
+            if now - last >= Self.step {
+                obey()
+                let elapsed = min(now - last, Self.arrearsMax)
+                last = now
+                if isWanted, !stopWasAsked { begin(elapsed) }
+                speak(elapsed)
+                if now >= nextTally {
+                    printOut(tally.line)
+                    nextTally = now + 250_000_000
                 }
-                speak()
-                tell()
             }
-            let wait = Int32(next > now ? min(10, (next - now) / 1_000_000 + 1) : 0)
             // Safety: as above.
-            let count = unsafe epoll_wait(poller, &events, Int32(events.count), wait)
+            let count = unsafe epoll_wait(poller, &events, Int32(events.count), 1)
             for i in 0..<max(0, Int(count)) {
                 // Safety: data was stored as u64.
                 let (index, bits) = unsafe (Int(events[i].data.u64), events[i].events)
                 look(index, bits)
             }
         }
-        printOut("closed \(closed)")
+        printOut(tally.line)
     }
 
-    private mutating func begin() {
-        for _ in 0..<(hasTold ? Self.beginsPerStep.later : Self.beginsPerStep.first) {
-            guard let index = missing.popLast() else { return }
-            let fd = makeSocket(for: address, isNonblocking: true)
-            guard fd >= 0 else {
-                missing.append(index)
-                return
-            }
-            if kind == .reader { setOption(fd, SOL_SOCKET, SO_RCVBUF, 4096) }
-            // Safety: the kernel reads the address.
-            _ = unsafe withSocketAddress(address) { unsafe connect(fd, $0, $1) }
-            members[index] = Member(fd: fd, hasCome: members[index].hasCome)
-            guard watch(poller, fd, events: allEvents, token: UInt64(index)) else {
-                close(fd)
-                missing.append(index)
-                return
-            }
+    /// Does what signals have asked for.
+    private mutating func obey() {
+        switch takeCrowdOrder() {
+        case .none: break
+        case .come:
+            (isWanted, hasTold, come) = (true, false, 0)
+            for index in members.indices { members[index].hasCome = false }
+            printOut("coming")
+        case .go:
+            isWanted = false
+            for index in members.indices where members[index].fd >= 0 { leave(index) }
+            printOut(tally.line)
+            printOut("all have gone")
         }
+    }
+
+    private mutating func begin(_ elapsed: UInt64) {
+        arrivalCredit += elapsed * UInt64(arrivals)
+        while arrivalCredit >= 1_000_000_000 {
+            arrivalCredit -= 1_000_000_000
+            guard missingCount > 0 else { continue }
+            let index = missing[missingFirst]
+            guard connect(index) else { return }
+            missingFirst = (missingFirst + 1) % missing.count
+            missingCount -= 1
+            tally.here += 1
+        }
+    }
+
+    private mutating func connect(_ index: Int) -> Bool {
+        let address = loopback(port)
+        let fd = makeSocket(for: address, isNonblocking: true)
+        guard fd >= 0 else { return false }
+        if kind == .reader { setOption(fd, SOL_SOCKET, SO_RCVBUF, 4096) }
+        // An address of loopback for some thousands each, so that none runs out of ports.
+        let bindAddressNoPort: Int32 = 24
+        setOption(fd, Int32(IPPROTO_IP), bindAddressNoPort, 1)
+        let own = NetworkAddress(ip: IPAddress(v4: 0x7F01_0001 + number << 8 + UInt32(index / 4096)), port: 0)
+        // Safety: the kernel reads the addresses.
+        _ = unsafe withSocketAddress(own) { unsafe bind(fd, $0, $1) }
+        _ = unsafe withSocketAddress(address) { unsafe Glibc.connect(fd, $0, $1) }
+        members[index] = Member(fd: fd, hasCome: members[index].hasCome)
+        guard watch(poller, fd, events: allEvents, token: UInt64(index)) else {
+            close(fd)
+            members[index].fd = -1
+            return false
+        }
+        return true
     }
 
     /// Something happened to a member: it is connected, or it is told to go.
@@ -127,6 +207,7 @@ struct Crowd {
         // To all but readers an answer is the end.
         if isOver || (bits & EPOLLIN.rawValue != 0 && members[index].hasSpoken && kind != .reader && kind != .handshake)
         {
+            tally.closed += 1
             return leave(index)
         }
         if kind == .handshake, bits & EPOLLIN.rawValue != 0 {
@@ -139,6 +220,10 @@ struct Crowd {
         if !members[index].hasCome {
             members[index].hasCome = true
             come += 1
+            if come >= members.count, !hasTold {
+                hasTold = true
+                printOut("all have come")
+            }
         }
         // Safety: send reads the bytes of `words`.
         let sent = unsafe words.withUnsafeBytes {
@@ -151,15 +236,17 @@ struct Crowd {
         close(members[index].fd)
         members[index].fd = -1
         members[index].hasSpoken = false
-        missing.insert(index, at: 0)
-        closed += 1
+        missing[(missingFirst + missingCount) % missing.count] = index
+        missingCount += 1
+        tally.here -= 1
     }
 
     /// Lets each member have its byte once in a while.
-    private mutating func speak() {
+    private mutating func speak(_ elapsed: UInt64) {
         if kind == .handshake { return }
-        let share = max(1, members.count * Int(Self.step) / max(1, Int(pace)))
-        for _ in 0..<share {
+        byteCredit += elapsed * UInt64(members.count)
+        while byteCredit >= pace {
+            byteCredit -= pace
             cursor = (cursor + 1) % members.count
             let member = members[cursor]
             guard member.fd >= 0, member.hasSpoken else { continue }
@@ -168,39 +255,11 @@ struct Crowd {
             let n =
                 unsafe kind == .reader
                 ? recv(member.fd, &byte, 1, 0) : send(member.fd, &byte, 1, Int32(MSG_NOSIGNAL))
-            if n == 0 || (n < 0 && errno != EAGAIN) { leave(cursor) }
+            if n > 0 { tally.bytes += 1 }
+            if n == 0 || (n < 0 && errno != EAGAIN) {
+                tally.closed += 1
+                leave(cursor)
+            }
         }
     }
-
-    private mutating func tell() {
-        guard !hasTold, come == members.count || (come > members.count * 9 / 10 && closed > members.count / 4) else {
-            return
-        }
-        hasTold = true
-        printOut("all have come: \(come)")
-    }
-
-    private static func firstWords(_ kind: CrowdKind) -> [UInt8] {
-        switch kind {
-        case .head: Array("GET / HTTP/1.1\r\nHost: a.test\r\nX-Slow: ".utf8)
-        case .body: Array("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\n".utf8)
-        case .reader: Array("GET /bytes/1048576 HTTP/1.1\r\nHost: a.test\r\n\r\n".utf8)
-        case .handshake: clientHello
-        }
-    }
-
-    /// A client's first word in TLS 1.2 (RFC 5246 §7.4.1.2), which the server answers with a certificate and a signature.
-    private static let clientHello: [UInt8] = {
-        let extensions: [UInt8] =
-            // Groups: x25519, P-256. Formats: uncompressed. Signatures: ECDSA and RSA with SHA-256, PSS.
-            [0x00, 0x0A, 0x00, 0x06, 0x00, 0x04, 0x00, 0x1D, 0x00, 0x17]
-            + [0x00, 0x0B, 0x00, 0x02, 0x01, 0x00]
-            + [0x00, 0x0D, 0x00, 0x08, 0x00, 0x06, 0x04, 0x03, 0x04, 0x01, 0x08, 0x04]
-        let body: [UInt8] =
-            [0x03, 0x03] + (0..<32).map { UInt8($0 &* 7 &+ 1) } + [0x00]
-            + [0x00, 0x04, 0xC0, 0x2B, 0xC0, 0x2F] + [0x01, 0x00]
-            + [UInt8(extensions.count >> 8), UInt8(extensions.count & 255)] + extensions
-        let message: [UInt8] = [0x01, 0x00, UInt8(body.count >> 8), UInt8(body.count & 255)] + body
-        return [0x16, 0x03, 0x01, UInt8(message.count >> 8), UInt8(message.count & 255)] + message
-    }()
 }

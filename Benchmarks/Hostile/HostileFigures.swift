@@ -1,68 +1,118 @@
 // What became of a crowd, as text and as a verdict.
 
+/// What one stage came to.
+struct HostileStay {
+    let stage: HostileStage
+    /// Who was besieged.
+    let target: String
+    /// The others alone, and beside the crowd, round by round.
+    var alone: [HostileWindow] = []
+    var beside: [HostileWindow] = []
+    /// Descriptors of the proxy at most.
+    var descriptors = 0
+    /// Bytes of its memory, and what TCP held in the kernel, of the crowd and its backends too.
+    var memoryBefore = 0
+    var memoryPeak = 0
+    var memoryAfter = 0
+    var tcpMemory = 0
+    var isAlive = false
+
+    init(_ stage: HostileStage, _ target: String) {
+        self.stage = stage
+        self.target = target
+    }
+
+    /// A quantile of the others' latencies, round by round: 0 the median, 2 p99.
+    func quantile(_ index: Int, _ windows: [HostileWindow]) -> Sample {
+        Sample(values: windows.map { $0.load.quantiles[index] })
+    }
+
+    /// By how many percent p99 of the others rose.
+    var rises: Sample { Sample(values: quantile(2, beside).over(quantile(2, alone)).values.map { ($0 - 1) * 100 }) }
+
+    /// Errors of the others.
+    var errors: Int { (alone + beside).reduce(0) { $0 + $1.load.errors.total } }
+    var requests: Int { (alone + beside).reduce(0) { $0 + $1.load.requests } }
+}
+
 /// The figures of one crowd.
 struct HostileFigures {
     private let plan: HostilePlan
     private let kind: CrowdKind
-    var alone: LoadResult?
-    var beside: LoadResult?
-    /// Descriptors of the proxy when all had come, and after the measurement.
-    var open = 0
-    var openAfterwards = 0
-    var memoryBefore = 0
-    var memoryPeak = 0
-    var memoryAfter = 0
+    var stays: [HostileStay] = []
     /// Nanoseconds until the last of the crowd was gone.
     var gone: UInt64 = 0
-    /// Processes of the crowd of which some were not gone after five minutes.
+    /// Processes of the crowd of which some were not gone after 200 s.
     var stayed = 0
-    /// Connections of the crowd, and how often one came back.
-    var came = 0
-    var cameBack = 0
-    var isAlive = false
 
     init(_ plan: HostilePlan, _ kind: CrowdKind) {
         self.plan = plan
         self.kind = kind
     }
 
-    /// Reads `all have come: N` and `closed: N` of a crowd.
-    mutating func add(crowdOutput: String) {
-        for line in crowdOutput.split(separator: "\n") {
-            let words = line.split(separator: " ")
-            guard let count = words.last.flatMap({ Int($0) }) else { continue }
-            if line.hasPrefix("all have come") { came += count }
-            if line.hasPrefix("closed") { cameBack += count }
-        }
-    }
-
-    private var p99Before: Double { alone?.quantiles[2] ?? 0 }
-    private var p99Beside: Double { beside?.quantiles[2] ?? 0 }
-    private var change: Double { p99Before > 0 ? (p99Beside / p99Before - 1) * 100 : 0 }
-    private var errors: Int { (alone?.errors.total ?? 0) + (beside?.errors.total ?? 0) }
     private var longest: UInt64 {
         kind == .head || kind == .handshake ? 12_000_000_000 : 2 * (nanoseconds(plan.wait) ?? 0)
     }
 
-    /// Whether all targets were met.
-    var isGood: Bool {
-        change < 20 && errors == 0 && memoryPeak <= plan.memory && gone <= longest + 5_000_000_000 && stayed == 0
-            && isAlive
+    private var isGoneInTime: Bool { stayed == 0 && gone <= longest + 5_000_000_000 }
+
+    private func isGood(_ stay: HostileStay) -> Bool {
+        stay.rises.median < 20 && stay.errors == 0 && stay.memoryPeak <= plan.memory && stay.isAlive
     }
+
+    /// Whether all targets were met.
+    var isGood: Bool { stays.allSatisfy(isGood) && isGoneInTime }
 
     /// For people.
     var text: String {
-        func mebibytes(_ bytes: Int) -> String { "\(fixed(Double(bytes) / 1_048_576, 1)) MiB" }
-        let mark = isGood ? "ok" : "MISSED"
+        var text =
+            "\(kind.rawValue): \(grouped(plan.connections)) connections, a byte every "
+            + "\(duration(ns: Double(plan.pace))); \(stays.first?.target ?? "")\n"
+        for stay in stays { text += self.text(stay) }
+        if stays.contains(where: { $0.stage == .siege }) {
+            text += "  all gone  after \(duration(ns: Double(gone)))\(stayed > 0 ? ", but for some" : "")"
+            text += "  [\(isGoneInTime ? "ok" : "MISSED")]\n"
+        }
+        return text
+    }
+
+    private func text(_ stay: HostileStay) -> String {
+        func mebibytes(_ bytes: Int) -> String { "\(fixed(Double(bytes) / 1_048_576, 0)) MiB" }
+        func time(_ index: Int, _ windows: [HostileWindow]) -> String {
+            duration(ns: stay.quantile(index, windows).median)
+        }
+        func share(_ windows: [HostileWindow]) -> String {
+            "\(fixed(Sample(values: windows.map { $0.cpu * 100 }).median, 1)) %"
+        }
+        func perSecond(_ what: (CrowdTally) -> Int) -> String {
+            grouped(Int(Sample(values: stay.beside.map { Double(what($0.crowd)) / $0.seconds }).median))
+        }
+        let rises = stay.rises.values.map { "\(fixed($0, 0)) %" }.joined(separator: ", ")
+        let here = Int(Sample(values: stay.beside.map { Double($0.crowd.here) }).median)
+        let wrong = (stay.alone + stay.beside).filter { $0.load.errors.total > 0 }.map(\.load.errors.text)
         return """
-            \(kind.rawValue): \(grouped(plan.connections)) connections, a byte every \(duration(ns: Double(plan.pace)))  [\(mark)]
-              others, p99    \(duration(ns: p99Before)) alone, \(duration(ns: p99Beside)) beside them (\(fixed(change, 1)) %)
-              others, p50    \(duration(ns: alone?.quantiles[0] ?? 0)) alone, \(duration(ns: beside?.quantiles[0] ?? 0)) beside them
-              others, errors \(errors == 0 ? "none" : "\(alone?.errors.text ?? ""); \(beside?.errors.text ?? "")") of \(grouped((alone?.requests ?? 0) + (beside?.requests ?? 0))) requests
-              crowd          \(grouped(came)) came, closed and back \(grouped(cameBack)) times; descriptors \(grouped(open)), then \(grouped(openAfterwards))
-              memory         \(mebibytes(memoryBefore)) before, \(mebibytes(memoryPeak)) at most, \(mebibytes(memoryAfter)) afterwards; budget \(mebibytes(plan.memory))
-              all gone       after \(duration(ns: Double(gone)))\(stayed > 0 ? ", but for some" : "")
+              \(stay.stage.rawValue.padded(to: 5))  [\(isGood(stay) ? "ok" : "MISSED")]
+                others   p99 \(time(2, stay.alone)) alone, \(time(2, stay.beside)) beside them: \(fixed(stay.rises.median, 1)) % more (rounds: \(rises))
+                         p50 \(time(0, stay.alone)) alone, \(time(0, stay.beside)) beside them; errors: \(stay.errors == 0 ? "none" : wrong.joined(separator: "; ")) of \(grouped(stay.requests)) requests
+                proxy    \(share(stay.alone)) of a core alone, \(share(stay.beside)) beside them; \(grouped(stay.descriptors)) descriptors at most
+                crowd    \(grouped(here)) there, \(perSecond { $0.bytes }) bytes and \(perSecond { $0.closed }) of them thrown out each second
+                memory   \(mebibytes(stay.memoryBefore)) before, \(mebibytes(stay.memoryPeak)) at most, \(mebibytes(stay.memoryAfter)) afterwards; budget \(mebibytes(plan.memory)); TCP in the kernel, both ends: \(mebibytes(stay.tcpMemory))
 
             """
     }
+}
+
+extension CrowdTally {
+    /// What was done since `before`; who is there is a state, not a deed.
+    static func - (a: CrowdTally, before: CrowdTally) -> CrowdTally {
+        var rest = a
+        rest.closed -= before.closed
+        rest.bytes -= before.bytes
+        return rest
+    }
+}
+
+extension String {
+    /// How many of its lines begin with `part`.
+    func lines(beginning part: String) -> Int { split(separator: "\n").filter { $0.hasPrefix(part) }.count }
 }

@@ -1,142 +1,190 @@
-// One crowd: a proxy and its backend, the others alone, the others beside the crowd, and how the crowd ends.
+// One kind of crowd at one proxy: the others alone and beside it, in turns, and how the crowd ends.
 
 import Glibc
 import ProxyCore
 
+/// What was measured in one window of time.
+struct HostileWindow {
+    /// The others.
+    var load: LoadResult
+    /// Share of a core that the proxy used.
+    var cpu: Double
+    /// What the crowd did in that time: connections that were there at its end, closed, bytes.
+    var crowd = CrowdTally()
+    /// Seconds that it took.
+    var seconds: Double
+}
+
 /// One run of `hdproxy-bench hostile`.
 final class HostileRun {
-    /// Connections that one process of a crowd holds at most.
-    private static let crowdMax = 10_000
+    /// Connections that one process of a crowd, or a backend of theirs, holds at most.
+    private static let crowdMax = 9_000
+    private static let backendMax = 12_000
 
     private let plan: HostilePlan
     private let kind: CrowdKind
+    private let name: String
     private let folder: TemporaryFolder
+    private let proxyCore: Int?
+    private let otherCore: Int?
     private var children: [Child] = []
 
-    init(_ plan: HostilePlan, _ kind: CrowdKind, _ folder: TemporaryFolder) {
+    init(_ plan: HostilePlan, _ kind: CrowdKind, of name: String, _ folder: TemporaryFolder) throws {
         self.plan = plan
         self.kind = kind
+        self.name = name
         self.folder = folder
+        let cores = allowedCores()
+        if let first = cores.first, let last = cores.last, first != last {
+            (otherCore, proxyCore) = (first, last)
+        } else {
+            (otherCore, proxyCore) = (nil, nil)
+        }
     }
 
     deinit { for child in children { child.stop(signal: SIGKILL) } }
 
     /// Does it.
     func run(_ progress: inout Progress) throws -> HostileFigures {
-        let backend = try start("backend", ownExecutable(), ["backend"])
-        try await_("listening", of: backend)
-        let digits = backend.output.split(separator: ":").last?.prefix { $0.isNumber } ?? ""
-        guard let backendPort = UInt16(digits) else { throw Failure("the backend does not tell its port") }
-        let port = try freePort()
-        let securePort = try freePort()
-        let proxy = try startProxy(port, securePort, backendPort)
+        try writeCertificate()
         var figures = HostileFigures(plan, kind)
-        figures.memoryBefore = status("VmRSS", of: proxy)
-        progress.show("\(kind.rawValue): the others alone", isStep: false)
-        _ = try others(port, for: 2_000_000_000)
-        figures.alone = try others(port, for: plan.duration)
-
-        let crowds = try startCrowd(port: kind == .handshake ? securePort : port)
-        let giveUpAt = monotonicNow() + 60_000_000_000
-        while !crowds.allSatisfy({ $0.output.contains("all have come") }), monotonicNow() < giveUpAt {
-            progress.show("\(kind.rawValue): the crowd comes", isStep: false)
-            try check(crowds + [proxy])
-            pause(milliseconds: 50)
+        let backend = try startBackend()
+        var crowdBackends: [UInt16] = []
+        if kind.descriptors > 1 {
+            for _ in 0..<((plan.connections + Self.backendMax - 1) / Self.backendMax) {
+                crowdBackends.append(try startBackend(isIdle: true))
+            }
+        } else {
+            crowdBackends = [backend]
         }
-        progress.show("\(kind.rawValue): the others beside the crowd", isStep: false)
-        figures.open = openSockets(of: proxy)
-        figures.beside = try others(port, for: plan.duration)
-        figures.openAfterwards = openSockets(of: proxy)
-        figures.memoryPeak = status("VmHWM", of: proxy)
-
-        let told = monotonicNow()
-        for crowd in crowds { kill(crowd.pid, SIGTERM) }
-        for crowd in crowds where !crowd.wait(milliseconds: 300_000) { figures.stayed += 1 }
-        figures.gone = monotonicNow() - told
-        for crowd in crowds { figures.add(crowdOutput: crowd.output) }
-        figures.memoryAfter = status("VmRSS", of: proxy)
-        figures.isAlive = proxy.isRunning
-        proxy.stop()
+        for stage in plan.stages where !stopWasAsked {
+            try run(stage, backend, crowdBackends, &figures, &progress)
+        }
         return figures
     }
 
-    private func start(_ name: String, _ program: String, _ arguments: [String]) throws -> Child {
-        let child = try Child(name, program, arguments, cpu: nil, folder: folder)
-        children.append(child)
-        return child
+    private func run(
+        _ stage: HostileStage, _ backend: UInt16, _ crowdBackends: [UInt16], _ figures: inout HostileFigures,
+        _ progress: inout Progress
+    ) throws {
+        let target = try HostileTarget(
+            name, plan, kind, stage: stage, backend: backend, crowdBackends: crowdBackends, cpu: proxyCore,
+            folder: folder)
+        defer { target.stop() }
+        let crowds = try startCrowd(port: kind == .handshake ? target.securePort : target.port)
+        defer { for crowd in crowds { crowd.stop(signal: SIGKILL) } }
+        var stay = HostileStay(stage, target.text)
+        stay.memoryBefore = target.memory("VmRSS:")
+        let title = "\(name), \(kind.rawValue), \(stage.rawValue)"
+        let tcpBefore = Self.tcpMemory()
+        for round in 1...plan.rounds {
+            progress.show("\(title), round \(round) of \(plan.rounds): the others alone", isStep: false)
+            stay.alone.append(try window(target, crowds))
+            progress.show("\(title), round \(round) of \(plan.rounds): the crowd comes", isStep: false)
+            try order(.come, crowds, untilThey: "all have come", within: 60)
+            progress.show("\(title), round \(round) of \(plan.rounds): the others beside it")
+            stay.beside.append(try window(target, crowds))
+            stay.descriptors = max(stay.descriptors, target.descriptors)
+            stay.tcpMemory = max(stay.tcpMemory, Self.tcpMemory() - tcpBefore)
+            if round < plan.rounds || stage == .held {
+                try order(.go, crowds, untilThey: "all have gone", within: 20)
+                // What their going costs is no part of the next window.
+                pause(milliseconds: 1500)
+            }
+        }
+        stay.memoryPeak = target.memory("VmHWM:")
+        if stage == .siege {
+            let told = monotonicNow()
+            for crowd in crowds { kill(crowd.pid, SIGTERM) }
+            for crowd in crowds where !crowd.wait(milliseconds: 200_000) { figures.stayed += 1 }
+            figures.gone = monotonicNow() - told
+        }
+        stay.memoryAfter = target.memory("VmRSS:")
+        stay.isAlive = target.isAlive
+        figures.stays.append(stay)
     }
 
-    private func startProxy(_ port: UInt16, _ securePort: UInt16, _ backend: UInt16) throws -> Child {
+    private func writeCertificate() throws {
         let authority = try CertificateAuthority(name: "Bench CA")
-        let identity = try authority.issue(.server, name: "a.test", dnsNames: ["a.test"])
-        try writeFile("\(folder.path)/tls.crt", String(decoding: identity.certificateChain, as: UTF8.self))
-        try writeFile("\(folder.path)/tls.key", String(decoding: identity.key, as: UTF8.self))
-        let path = "\(folder.path)/proxy.json5"
-        try writeFile(
-            path,
-            """
-            {
-              workers: \(plan.workers), memory: \(plan.memory),
-              listeners: [
-                { name: "http", address: "127.0.0.1:\(port)" },
-                { name: "https", address: "127.0.0.1:\(securePort)",
-                  tls: { certificates: [ { certificate: "\(folder.path)/tls.crt", key: "\(folder.path)/tls.key" } ] } },
-              ],
-              admin: { address: "", socket: "" }, handoff: { socket: "" },
-              services: { a: { endpoints: [ "127.0.0.1:\(backend)" ] } },
-              routes: [ { host: "*", service: "a" } ],
-              timeouts: { requestBodyIdle: "\(plan.wait)", responseIdle: "\(plan.wait)" },
-              log: { access: true, file: "/dev/null" },
-            }
+        let identity = try authority.issue(.server, name: "a.test", dnsNames: ["a.test", "crowd.test"])
+        let (chain, key) = (
+            String(decoding: identity.certificateChain, as: UTF8.self), String(decoding: identity.key, as: UTF8.self)
+        )
+        try writeFile("\(folder.path)/tls.crt", chain)
+        try writeFile("\(folder.path)/tls.key", key)
+        try writeFile("\(folder.path)/tls.pem", chain + key)
+    }
 
-            """)
-        let proxy = try start("proxy", plan.program, ["run", "--config", path])
-        let giveUpAt = monotonicNow() + 20_000_000_000
-        while fetch(port: port, host: "a.test", path: "/bytes/3")?.status != 200 {
-            guard proxy.isRunning, monotonicNow() < giveUpAt else {
-                throw Failure("the proxy did not start: \(proxy.output.suffix(600))")
-            }
-            pause(milliseconds: 10)
-        }
-        return proxy
+    private func startBackend(isIdle: Bool = false) throws -> UInt16 {
+        // What the crowd's backends cannot get rid of would be the machine's memory, and is nobody's figure.
+        let backend = try Child(
+            "backend", ownExecutable(), ["backend"] + (isIdle ? ["--send-buffer", "32KiB"] : []), cpu: otherCore,
+            folder: folder, isIdle: isIdle)
+        children.append(backend)
+        try await_(["listening"], of: [backend], count: 1, within: 20)
+        let digits = backend.output.split(separator: ":").last?.prefix { $0.isNumber } ?? ""
+        guard let port = UInt16(digits) else { throw Failure("the backend does not tell its port") }
+        return port
     }
 
     private func startCrowd(port: UInt16) throws -> [Child] {
-        var left = plan.connections
-        var crowds: [Child] = []
-        while left > 0 {
-            let size = min(left, Self.crowdMax)
-            left -= size
-            crowds.append(
-                try start(
-                    "crowd\(crowds.count)", ownExecutable(),
-                    [
-                        "crowd", "--kind", kind.rawValue, "--connections", "\(size)", "--port", "\(port)",
-                        "--pace", "\(max(1, plan.pace / 1_000_000))ms",
-                    ]))
+        let count = (plan.connections + Self.crowdMax - 1) / Self.crowdMax
+        return try (0..<count).map { number in
+            let size = plan.connections * (number + 1) / count - plan.connections * number / count
+            return try Child(
+                "crowd\(number)", ownExecutable(),
+                [
+                    "crowd", "--kind", kind.rawValue, "--connections", "\(size)", "--port", "\(port)",
+                    "--pace", "\(max(1, plan.pace / 1_000_000))ms", "--arrivals", "\(max(1, plan.arrivals / count))",
+                    "--number", "\(number)",
+                ], cpu: otherCore, folder: folder, isIdle: true)
         }
-        return crowds
     }
 
-    /// Load by well-behaved clients.
-    private func others(_ port: UInt16, for time: UInt64) throws -> LoadResult {
-        var load = LoadPlan(targets: [LoadTarget(address: loopback(port), authority: "a.test", path: "/bytes/1000")])
+    /// Tells the crowd something and waits for all of it to say that it is done; those whom the proxy does not let in are
+    /// not waited for.
+    private func order(_ order: CrowdOrder, _ crowds: [Child], untilThey say: String, within seconds: UInt64) throws {
+        let before = crowds.map { $0.output.lines(beginning: say) }
+        for crowd in crowds { kill(crowd.pid, order.signal) }
+        let giveUpAt = monotonicNow() + seconds * 1_000_000_000
+        while monotonicNow() < giveUpAt {
+            try check(crowds)
+            if zip(crowds, before).allSatisfy({ $0.output.lines(beginning: say) > $1 }) { return }
+            pause(milliseconds: 20)
+        }
+    }
+
+    /// Load by well-behaved clients, and what it cost.
+    private func window(_ target: HostileTarget, _ crowds: [Child]) throws -> HostileWindow {
+        var load = LoadPlan(
+            targets: [LoadTarget(address: loopback(target.port), authority: "a.test", path: "/bytes/1000")])
         load.connections = 16
         load.pace = .open(rate: plan.rate)
         load.expectedBytes = 1000
         var generator = try LoadGenerator(load)
         try generator.open()
-        let cpu = ownCPU()
-        try generator.run(.after(time))
-        return LoadResult(generator, ownCPU: ownCPU() - cpu)
+        try generator.run(.after(1_000_000_000))
+        generator.reset()
+        let (began, cpu, tally) = (monotonicNow(), target.cpu(), self.tally(crowds))
+        try generator.run(.after(plan.duration))
+        let seconds = Double(monotonicNow() - began) / 1e9
+        let (used, now) = (target.cpu() - cpu, self.tally(crowds))
+        try check(crowds)
+        return HostileWindow(
+            load: LoadResult(generator, ownCPU: 0), cpu: Double(used) / 1e9 / seconds, crowd: now - tally,
+            seconds: seconds)
     }
 
-    private func await_(_ text: String, of child: Child) throws {
-        let giveUpAt = monotonicNow() + 20_000_000_000
-        while !child.output.contains(text) {
-            try check([child])
-            guard monotonicNow() < giveUpAt else { throw Failure("\(child.name) does not say \(text)") }
-            pause(milliseconds: 2)
+    private func tally(_ crowds: [Child]) -> CrowdTally {
+        crowds.reduce(CrowdTally()) { $0 + CrowdTally(output: $1.output) }
+    }
+
+    private func await_(_ texts: [String], of children: [Child], count: Int, within seconds: UInt64) throws {
+        let giveUpAt = monotonicNow() + seconds * 1_000_000_000
+        while !children.allSatisfy({ child in texts.allSatisfy { child.output.contains($0) } }) {
+            try check(children)
+            guard monotonicNow() < giveUpAt else { throw Failure("\(children[0].name) does not say \(texts[0])") }
+            pause(milliseconds: 5)
         }
     }
 
@@ -149,12 +197,9 @@ final class HostileRun {
         }
     }
 
-    /// A line of /proc/PID/status that counts kilobytes, in bytes.
-    private func status(_ name: String, of child: Child) -> Int {
-        let text = readSystemFile("/proc/\(child.pid)/status") ?? ""
-        let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
-        return (line.flatMap { Int($0.filter(\.isNumber)) } ?? 0) * 1024
+    /// Bytes that TCP holds in the kernel, of all sockets of the machine.
+    private static func tcpMemory() -> Int {
+        let line = (readSystemFile("/proc/net/sockstat") ?? "").split(separator: "\n").first { $0.hasPrefix("TCP:") }
+        return (line?.split(separator: " ").last.flatMap { Int($0) } ?? 0) * 4096
     }
-
-    private func openSockets(of child: Child) -> Int { names(in: "/proc/\(child.pid)/fd").count }
 }

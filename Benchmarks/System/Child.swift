@@ -14,15 +14,17 @@ final class Child {
     let outputPath: String
     private var status: Int32?
 
-    /// Starts `program`, on core `cpu` if given; standard output and error go to a file in `folder`, or to `outputPath`.
+    /// Starts `program`, on core `cpu` if given, and only when nobody else wants that where `isIdle`; standard output and
+    /// error go to a file in `folder`, or to `outputPath`.
     init(
         _ name: String, _ program: String, _ arguments: [String], cpu: Int?, folder: TemporaryFolder,
-        outputPath: String? = nil
+        outputPath: String? = nil, isIdle: Bool = false
     ) throws {
         self.name = name
         self.outputPath = outputPath ?? "\(folder.path)/\(name).\(monotonicNow() % 1_000_000_000).out"
         var words = [ownExecutable(), "launch", "--parent", "\(getpid())"]
         if let cpu { words += ["--cpu", "\(cpu)"] }
+        if isIdle { words.append("--idle") }
         words += ["--", program] + arguments
         pid = try Self.spawn(words, outputPath: self.outputPath)
     }
@@ -100,12 +102,13 @@ func launchCommand() -> Command {
     Command(
         name: "launch", summary: "",
         help: """
-            usage: hdproxy-bench launch --parent PID [--cpu N] -- PROGRAM [ARGUMENT …]
+            usage: hdproxy-bench launch --parent PID [--cpu N] [--idle] -- PROGRAM [ARGUMENT …]
 
             For the harness itself: becomes PROGRAM, pinned to a core, which gets SIGTERM when PID ends.
             """,
         options: [
             OptionSpec("--parent", "PID", "who starts it"), OptionSpec("--cpu", "N", "the core to stay on"),
+            OptionSpec("--idle", nil, "run only when nobody else wants the core"),
         ],
         isListed: false
     ) { arguments in
@@ -115,6 +118,7 @@ func launchCommand() -> Command {
         // Who ended before that call sends no signal any more.
         guard parent == 0 || getppid() == pid_t(parent) else { throw Failure("the parent is gone") }
         if arguments.has("--cpu") { try pin(to: try arguments.number("--cpu", 0, in: 0...1023)) }
+        if arguments.has("--idle") { beIdle() }
         let code = unsafe withArgumentVector(arguments.rest) { vector in
             // Safety: the vector lives until the program takes over.
             unsafe execvp(program, vector)

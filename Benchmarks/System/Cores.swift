@@ -20,3 +20,15 @@ func pin(to core: Int) throws {
     let result = unsafe mask.withUnsafeBytes { unsafe sched_setaffinity(0, $0.count, $0.baseAddress!) }
     guard result == 0 else { throw SystemFailure("pinning to core \(core)") }
 }
+
+/// From now on this process runs only when nobody else wants its core.
+func beIdle() {
+    var parameter = sched_param()
+    // SCHED_IDLE (sched(7)), which Glibc does not show to Swift.
+    let idle: Int32 = 5
+    // Safety: the kernel reads the parameter.
+    _ = unsafe sched_setscheduler(0, idle, &parameter)
+}
+
+/// From now on this process, and all that it starts, comes before what else the machine does. Whether that is allowed.
+func comeFirst() -> Bool { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -15) == 0 }
