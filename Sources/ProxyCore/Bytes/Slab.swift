@@ -31,9 +31,12 @@ public struct SlotID: BitwiseCopyable, Equatable, Hashable, Sendable {
     struct Slot: ~Copyable {
         var element: Element
         var generation: UInt32
+        /// The next free slot, -1 for none, while this one is free; else `inUse`.
         var nextFree: Int32
-        var isUsed: Bool
+        var isUsed: Bool { nextFree == Slab.inUse }
     }
+
+    private static var inUse: Int32 { -2 }
 
     @safe private struct Header: ~Copyable {
         let capacity: Int32
@@ -113,7 +116,7 @@ public struct SlotID: BitwiseCopyable, Equatable, Hashable, Sendable {
         let slot = unsafe slot(index)
         unsafe header.pointee.firstFree = slot.pointee.nextFree
         unsafe slot.pointee.element = element
-        unsafe slot.pointee.isUsed = true
+        unsafe slot.pointee.nextFree = Self.inUse
         unsafe header.pointee.count &+= 1
         return SlotID(index: index, generation: unsafe slot.pointee.generation)
     }
@@ -123,7 +126,6 @@ public struct SlotID: BitwiseCopyable, Equatable, Hashable, Sendable {
         let slot = unsafe slot(index)
         precondition(unsafe slot.pointee.isUsed, "a slot is freed once")
         unsafe slot.pointee.element = header.pointee.vacant()
-        unsafe slot.pointee.isUsed = false
         // 30 bits of it travel in a poller token.
         unsafe slot.pointee.generation = (slot.pointee.generation &+ 1) & 0x3FFF_FFFF
         unsafe slot.pointee.nextFree = header.pointee.firstFree
@@ -138,7 +140,7 @@ public struct SlotID: BitwiseCopyable, Equatable, Hashable, Sendable {
         for i in 0..<Self.chunkSize {
             let next = i + 1 < Self.chunkSize ? first + i + 1 : -1
             unsafe (slots + Int(first + i)).initialize(
-                to: Slot(element: header.pointee.vacant(), generation: 0, nextFree: next, isUsed: false))
+                to: Slot(element: header.pointee.vacant(), generation: 0, nextFree: next))
         }
         unsafe header.pointee.slotCount = first + Self.chunkSize
         unsafe header.pointee.firstFree = first
