@@ -85,7 +85,6 @@ struct ClientConnection: ~Copyable {
     var givenID: Int32 = -1
     /// The endpoint of the latest attempt, which may be gone since.
     var endpoint = SlotID.none
-    var tried = TriedEndpoints()
     /// The slot that counts for its listener.
     var listener: SlotID
     /// The slot that counts for the exchange's rule and service.
@@ -98,6 +97,7 @@ struct ClientConnection: ~Copyable {
     var endpointAddress: NetworkAddress?
     /// Why tries before the latest one failed.
     var retried = RetryReasons()
+    var tried = TriedEndpoints()
 
     var phase = Phase.idle
     var waiting = Waiting.firstByte

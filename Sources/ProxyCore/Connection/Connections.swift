@@ -355,12 +355,20 @@ public struct Connections: ~Copyable {
         for i in 0..<count {
             let (token, readiness) = poller.event(i)
             if token.kind == .wake { isWoken = true }
-            guard token.kind == .upstream, idleUpstreamCount > 0, readiness.isReadable || readiness.isBroken,
-                upstreams.contains(token.slot), upstreams[token.slot.index].state == .idle
+            let ends = readiness.isEnding || readiness.isBroken
+            guard token.kind == .upstream, ends || (readiness.isReadable && idleUpstreamCount > 0),
+                upstreams.contains(token.slot)
             else { continue }
-            unpool(token.slot.index)
-            sawIdleClose(token.slot.index)
-            closeUpstream(token.slot.index)
+            let u = token.slot.index
+            switch upstreams[u].state {
+            case .idle:
+                unpool(u)
+                sawIdleClose(u)
+                closeUpstream(u)
+            // It may have given its answer, and must not get to the pool before its own event is served.
+            case .active: if ends { upstreams[u].isEnding = true }
+            case .connecting, .observed: break
+            }
         }
         return isWoken
     }
