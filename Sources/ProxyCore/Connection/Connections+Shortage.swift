@@ -32,8 +32,8 @@ extension Connections {
     /// What it takes besides while a handshake goes on: buffers for records both ways, and for messages.
     private static var bytesPerHandshake: Int { 32 * 1024 }
 
-    /// What a client that does not read may keep in the kernel: that counts in a cgroup, too.
-    private static var bytesPerReader: Int { Int(Socket.unsentMax) }
+    /// What a client that does not read keeps in the kernel at the least: that counts in a cgroup, too.
+    private static var bytesPerReader: Int { 96 * 1024 }
 
     /// Bytes of memory that connections take now.
     var memoryInUse: Int {

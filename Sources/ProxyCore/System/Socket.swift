@@ -39,10 +39,6 @@ public struct Socket: ~Copyable, Sendable {
 
     // MARK: Listening
 
-    /// Bytes that the kernel takes of an answer beyond those that are under way already. What a client does not read is
-    /// the kernel's memory: without this it would be as much as a fast reader needs in flight, megabytes for each.
-    static var unsentMax: Int32 { 128 * 1024 }
-
     /// A socket that listens on `address`; see ``bound(to:)``.
     public static func listening(
         on address: NetworkAddress, sharesPort: Bool = true
@@ -64,7 +60,6 @@ public struct Socket: ~Copyable, Sendable {
         if sharesPort { try socket.set(SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT", doing) }
         // Accepted sockets inherit it, which saves a call for each.
         try socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1, "setsockopt TCP_NODELAY", doing)
-        try socket.set(Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, unsentMax, "setsockopt TCP_NOTSENT_LOWAT", doing)
         if family == AF_INET6 {
             let v6Only: Int32 = address.ip.isUnspecified ? 0 : 1
             try socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, v6Only, "setsockopt IPV6_V6ONLY", doing)
