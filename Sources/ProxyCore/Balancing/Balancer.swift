@@ -7,6 +7,8 @@ package struct TriedEndpoints: BitwiseCopyable {
     // With generations: the slot of one that is gone may be another's by now, who was not tried.
     private var slots = (SlotID.none, SlotID.none, SlotID.none, SlotID.none)
     private(set) var count: UInt8 = 0
+    /// The place, from 1 on, of one that did nothing wrong; 0: there is none.
+    private var excused: UInt8 = 0
 
     /// None.
     package init() {}
@@ -21,6 +23,22 @@ package struct TriedEndpoints: BitwiseCopyable {
         default: return
         }
         count += 1
+    }
+
+    /// Notes that the latest one did nothing wrong: it closed what was idle.
+    mutating func excuseLatest() { excused = count }
+
+    /// Takes the one out that did nothing wrong, for when nobody else is left. Whether there is one.
+    mutating func readmit() -> Bool {
+        switch excused {
+        case 1: slots.0 = .none
+        case 2: slots.1 = .none
+        case 3: slots.2 = .none
+        case 4: slots.3 = .none
+        default: return false
+        }
+        excused = 0
+        return true
     }
 
     @inline(__always) func contains(_ slot: SlotID) -> Bool {

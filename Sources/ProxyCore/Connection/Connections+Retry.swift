@@ -9,7 +9,10 @@ extension Connections {
     mutating func nextTry(_ c: Int32, sameWillDo: Bool = false) -> (terms: Exchange.NextTry, hasOther: Bool) {
         let service = clients[c].service
         guard service >= 0 else { return (Exchange.NextTry(hasEndpoint: false), false) }
-        let hasOther = directory.hasOther(service: service, tried: clients[c].tried, now: now)
+        var hasOther = directory.hasOther(service: service, tried: clients[c].tried, now: now)
+        if !hasOther, clients[c].tried.readmit() {
+            hasOther = directory.hasOther(service: service, tried: clients[c].tried, now: now)
+        }
         var budget = directory.services[service].budget
         let percent = Int32(clamping: directory.services[service].retry.budgetPercent)
         let terms = Exchange.NextTry(
@@ -47,6 +50,8 @@ extension Connections {
         discardUpstream(c)
         if action == .connect {
             prepareAgain(c, .upstreamReset, elsewhere: hasOther, isRepetition: wasSentTo)
+            // Others come first, since it may be gone; but should they be worse, it is asked again.
+            if wasStale { clients[c].tried.excuseLatest() }
         }
         perform(action, c)
     }

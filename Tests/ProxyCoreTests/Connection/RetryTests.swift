@@ -232,6 +232,44 @@ private let postRequest = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r
         #expect(!text.contains("</a>"), "that may have been anybody")
     }
 
+    // MARK: Connections that were idle
+
+    @Test("who only closed what was idle is asked again when all others are worse")
+    func readmitted() throws {
+        var seen = 0
+        // Which one is asked first is chance.
+        for _ in 0..<24 {
+            let server = try PeerServer()
+            let nobody = Endpoint(id: EndpointID("b"), address: NetworkAddress("127.0.0.1:1")!)
+            var rig = try Rig(Rig.snapshot([server.endpoint("a"), nobody]))
+            let client = try rig.client()
+            func answered(_ rig: inout Rig, _ upstream: Peer) {
+                _ = upstream.read()
+                upstream.write(okResponse)
+                rig.turn()
+                #expect(client.read()?.hasPrefix("HTTP/1.1 200 ") == true)
+            }
+            client.write(getRequest)
+            for _ in 0..<3 { rig.turn() }
+            do {
+                let first = try #require(server.accept())
+                rig.turn()
+                answered(&rig, first)
+                _ = rig.logged()
+                client.write(getRequest)
+                rig.turn()
+                // Here it leaves, with the request unanswered.
+                #expect(first.read()?.hasPrefix("GET / ") == true)
+            }
+            for _ in 0..<5 { rig.turn() }
+            let second = try #require(server.accept())
+            rig.turn()
+            answered(&rig, second)
+            if rig.logged().contains("\"retried\":[\"upstream_reset\",\"connect_refused\"]") { seen += 1 }
+        }
+        #expect(seen > 0)
+    }
+
     // MARK: Failures
 
     @Test func failuresInARowAreTold() throws {
