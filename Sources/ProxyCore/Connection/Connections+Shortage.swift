@@ -32,8 +32,9 @@ extension Connections {
     /// What it takes besides while a handshake goes on: buffers for records both ways, and for messages.
     private static var bytesPerHandshake: Int { 32 * 1024 }
 
-    /// What a client that does not read keeps in the kernel at the least: that counts in a cgroup, too.
-    private static var bytesPerReader: Int { 96 * 1024 }
+    /// What a client that does not read keeps in the kernel: what it was not sent, and what that lies in. It counts in a
+    /// cgroup, too.
+    private static var bytesPerReader: Int { Socket.unsentMax &+ 32 * 1024 }
 
     /// Bytes of memory that connections take now.
     var memoryInUse: Int {
@@ -61,6 +62,9 @@ extension Connections {
 
     /// For how long a client may keep us waiting, in the middle of something, before it goes first when there is not enough.
     private static var slowTime: Int64 { 1_000_000_000 }
+    /// The same for one that does not take its answer: it holds a hundred times what others hold, and whoever reads at all
+    /// soon has this much patience again.
+    private static var slowReaderTime: Int64 { 250_000_000 }
     /// Clients that are looked at to find one that has.
     private static var slowLooksMax: Int { 32 }
 
@@ -116,7 +120,7 @@ extension Connections {
         case .requestBody:
             return clients[c].sending.remaining(times.sending, now: now) <= times.sending.longest &- Self.slowTime
         case .clientReads:
-            return clients[c].reading.remaining(times.reading, now: now) <= times.reading.longest &- Self.slowTime
+            return clients[c].reading.remaining(times.reading, now: now) <= times.reading.longest &- Self.slowReaderTime
         case .firstByte, .nextRequest, .upstreamReads, .responseHead, .responseBody, .tunnel, .end, .upstream, .room:
             return false
         }

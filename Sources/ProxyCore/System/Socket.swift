@@ -48,6 +48,10 @@ public struct Socket: ~Copyable, Sendable {
         return socket
     }
 
+    /// Bytes that an accepted connection takes from us which it cannot send yet. One that reads as fast as a pipe is filled
+    /// never waits for more.
+    static let unsentMax = 128 * 1024
+
     /// A socket that has `address`, where `sharesPort` beside others of this user on the same port (SO_REUSEPORT), and
     /// does not listen yet: who connects goes to the others. `[::]` takes IPv4 too, any other IPv6 address does not.
     public static func bound(to address: NetworkAddress, sharesPort: Bool = true) throws(SystemError) -> Socket {
@@ -60,6 +64,8 @@ public struct Socket: ~Copyable, Sendable {
         if sharesPort { try socket.set(SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT", doing) }
         // Accepted sockets inherit it, which saves a call for each.
         try socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1, "setsockopt TCP_NODELAY", doing)
+        // So they do this: what a client does not take lies with us, where it is counted, and not in megabytes of the kernel's.
+        try socket.set(Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, Int32(unsentMax), "setsockopt TCP_NOTSENT_LOWAT", doing)
         if family == AF_INET6 {
             let v6Only: Int32 = address.ip.isUnspecified ? 0 : 1
             try socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, v6Only, "setsockopt IPV6_V6ONLY", doing)
