@@ -43,7 +43,9 @@ import Testing
     func request() async throws {
         let requests = Requests()
         let peer = try Peer { visit in
-            requests.texts.append(await visit.request())
+            let text = await visit.request()
+            // One that was called off may have connected already.
+            if !text.isEmpty { requests.texts.append(text) }
             await visit.send(Self.ok)
         }
         #expect(await Self.firstChange(peer.address)?.health == .up)

@@ -232,6 +232,35 @@ import Testing
         #expect(hasRoom && slow.read() == nil && regular.read() == "" && pooled == 1)
     }
 
+    @Test("whoever does not read goes first sooner than whoever sends slowly")
+    func readersGoSooner() throws {
+        let server = try PeerServer()
+        var rig = try Rig(snapshot(server))
+        let reader = try rig.client()
+        reader.write(getRequest)
+        rig.turn()
+        rig.turn()
+        let upstream = try #require(server.accept())
+        rig.turn()
+        _ = upstream.read()
+        upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n")
+        var piece = ByteBuffer(capacity: 1 << 18)
+        while piece.writableCount > 0 { piece.append(UInt8(ascii: "x")) }
+        for _ in 0..<100 {
+            piece.rewind()
+            _ = upstream.fill(&piece)
+            rig.turn()
+        }
+        let sender = try rig.client()
+        sender.write("GET / HTTP/1.1\r\n")
+        rig.turn()
+        rig.pass(500)
+        let isOneGone = rig.connections.makeRoom()
+        let isAnotherGone = rig.connections.makeRoom()
+        #expect(isOneGone && !isAnotherGone && sender.read() == "")
+        _ = reader
+    }
+
     @Test func whatTheKernelHoldsForThoseWhoDoNotReadCounts() throws {
         let server = try PeerServer()
         var rig = try Rig(snapshot(server))
