@@ -165,7 +165,7 @@ package struct WirePage: Sendable {
 /// Turns a case's text into bytes: `${text*count}`, `$said`, `$id`, `$date`, then `\r \n \t \0 \\ \xHH`.
 package enum WireText {
     /// The id of every exchange here.
-    package static let id = RequestID(high: 0x0123_4567_89AB_CDEF, low: 0x0011_2233_4455_6677)
+    package static var id: RequestID { RequestID(high: 0x0123_4567_89AB_CDEF, low: 0x0011_2233_4455_6677) }
     /// The client of every request here.
     package static let client = IPAddress("192.0.2.1")!
     /// 2026-11-24 09:14:27 UTC.

@@ -388,7 +388,7 @@ public struct Connections: ~Copyable {
     @inline(__always)
     func requestID(_ c: Int32) -> RequestID {
         let given = clients[c].givenID
-        return given < 0 ? .own(clients[c].ownID) : .given(givenIDs[given])
+        return given < 0 ? .own(clients[c].ownID) : .given(givenIDs, given)
     }
 
     /// Moves what can be moved for an exchange.

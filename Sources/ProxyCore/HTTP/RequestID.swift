@@ -1,11 +1,13 @@
 // How is a request told from all others? By the id that client, upstream and log all see.
 
-/// A request's id: one of ours, or the one that a trusted proxy gave it.
-public enum RequestID: BitwiseCopyable, Sendable {
+/// A request's id: one of ours, or the one that a trusted proxy gave it. It goes by value through every head and line, so a
+/// given one, which is long, stays where it is kept.
+public enum RequestID {
     /// Ours.
     case own(RandomID)
-    /// That of a trusted proxy before us, whose log knows the request by it.
-    case given(GivenID)
+    /// That of a trusted proxy before us, whose log knows the request by it: where it is kept, and in which slot, as long as
+    /// the exchange goes on.
+    case given(Slab<GivenID>, Int32)
 
     /// Our id of these bits.
     public init(high: UInt64, low: UInt64) { self = .own(RandomID(high: high, low: low)) }
@@ -17,7 +19,7 @@ public enum RequestID: BitwiseCopyable, Sendable {
     var textBytes: Int {
         switch self {
         case .own: RandomID.textBytes
-        case .given(let id): Int(id.count)
+        case .given(let ids, let slot): Int(ids[slot].count)
         }
     }
 
@@ -27,7 +29,7 @@ public enum RequestID: BitwiseCopyable, Sendable {
         case .own(let id):
             buffer.append(hex: id.high, width: 16)
             buffer.append(hex: id.low, width: 16)
-        case .given(let id): id.append(to: &buffer)
+        case .given(let ids, let slot): ids[slot].append(to: &buffer)
         }
     }
 }

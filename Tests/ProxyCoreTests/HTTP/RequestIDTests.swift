@@ -7,8 +7,11 @@ import Testing
     private func given(_ text: String) -> String? {
         let bytes = Array(text.utf8)
         guard let id = GivenID(bytes.span, ByteRange(0, bytes.count)) else { return nil }
+        let ids = Slab<GivenID>(capacity: 1) { GivenID() }
+        defer { ids.destroy() }
+        guard let slot = ids.insert(id) else { return "no slot" }
         var out = ByteBuffer(capacity: 256)
-        let whole = RequestID.given(id)
+        let whole = RequestID.given(ids, slot.index)
         whole.append(to: &out)
         let count = out.count
         #expect(whole.textBytes == count)
