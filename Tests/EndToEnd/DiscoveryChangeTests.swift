@@ -33,7 +33,7 @@ struct DiscoveryChangeTests {
                 pods.append(newcomer)
                 try stage.publish("api", pods)
             }
-            try load.awaitAnswers(100)
+            for pod in pods { try stage.awaitAsked(pod) }
             let report = load.stop()
             #expect(
                 report.failures.isEmpty,

@@ -64,12 +64,11 @@ struct DiscoveryOutageTests {
             let back = Deadline.now
             try stage.awaitDialled(later, in: "api", within: .seconds(90))
             let heard = back.duration(to: .now)
-            try load.awaitAnswers(100)
+            try stage.awaitAsked(later)
             let report = load.stop()
             #expect(
                 report.failures.isEmpty,
                 "\(report.failures.count) of \(report.count): \(report.failures.prefix(5).joined(separator: "\n"))")
-            #expect(stage.backends.record(of: later.name).requests > 0)
             print(
                 "the API server \(trouble.rawValue), for \(Self.length) s: \(report.count) answers, none failed, the",
                 "slowest after \(Int(report.longest / .milliseconds(1))) ms; back in touch within",

@@ -218,6 +218,11 @@ final class ClusterStage: Sendable {
         }
     }
 
+    /// Waits until a request has come to `pod`. It may take a while: one that is new gets little at first.
+    func awaitAsked(_ pod: ClusterPod) throws {
+        try self.await("a request to \(pod.name)") { backends.record(of: pod.name).requests > 0 ? true : nil }
+    }
+
     /// Waits until no usable endpoint of `service` has the address of `pod`.
     func awaitNotDialled(_ pod: ClusterPod, in service: String) throws {
         try self.await("\(pod.name) to be left alone") {
