@@ -11,7 +11,8 @@ func hostileCommand() -> Command {
 
             Measures the latency of well-behaved clients (an open loop, from the time a request was due) alone and beside a
             crowd that does its worst, in turns: the crowd comes and goes with each round, and ratios are formed round by
-            round. Kinds of crowd:
+            round, of each round's middle second. Beside them stand those of the others alone to the others alone a round
+            before: what the machine does by itself. Kinds of crowd:
 
               head       a request's head, a byte at a time
               body       a request's body, likewise
@@ -23,9 +24,12 @@ func hostileCommand() -> Command {
             the siege the crowd stops coming back, and it is measured how long the last of them lasts.
 
             The proxy has a core for itself; the others, their backend and the crowd share another one, where the crowd only
-            gets what is left. Where a process may not have enough descriptors (ulimit -n), several hdproxy share the port and
-            the budget. With --strict exit status 1 when hdproxy misses a target: p99 of the others 20 % worse at most and
-            none of them failed, memory within the budget, everybody gone in twice the longest wait.
+            gets what is left: the others are real-time processes. While it is measured neither core sleeps. Where a process
+            may not have enough descriptors (ulimit -n), several hdproxy share the port, the budget and the core, and get in
+            each other's way there, so that p99 says little. --processes 1 takes as many connections as one process may have,
+            and lets them say as much in a second as all of them would have said. With --strict exit status 1 when hdproxy
+            misses a target: p99 of the others 20 % worse at most and none of them failed, memory within the budget, everybody
+            gone in twice the longest wait.
             """,
         options: [
             OptionSpec("--kind", "LIST", "head, body, reader, handshake (all of them)"),
@@ -34,10 +38,10 @@ func hostileCommand() -> Command {
             OptionSpec("--pace", "TIME", "between two bytes of one of them (1s)"),
             OptionSpec("--arrivals", "N", "connections a second with which it comes, and comes back (2000)"),
             OptionSpec("--memory", "SIZE", "the budget of all hdproxy together (256MiB)"),
-            OptionSpec("--processes", "N", "hdproxy that share the port; 0: as many as descriptors ask for (0)"),
-            OptionSpec("--rate", "N", "requests a second of the others (500)"),
+            OptionSpec("--processes", "N", "hdproxy that share the port; 0: as many as N connections ask for (0)"),
+            OptionSpec("--rate", "N", "requests a second of the others (1000)"),
             OptionSpec("--rounds", "N", "times that the crowd comes and goes (3)"),
-            OptionSpec("--duration", "TIME", "each measurement (8s)"),
+            OptionSpec("--duration", "TIME", "each measurement, in whole seconds (8s)"),
             OptionSpec("--wait", "TIME", "requestBodyIdle and responseIdle in the siege (30s)"),
             OptionSpec("--peers", "LIST", "nginx, haproxy: under the same crowd, for comparison (none)"),
             OptionSpec("--proxy", "FILE", "the hdproxy to measure; default: beside this program, built if missing"),
@@ -60,12 +64,29 @@ struct HostilePlan {
     var arrivals = 2000
     var memory = 256 << 20
     var processes = 0
-    var rate = 500.0
+    var rate = 1000.0
     var rounds = 3
     var duration: UInt64 = 8_000_000_000
     var wait = "30s"
     var peers: [String] = []
     var program: String
+
+    /// Processes that as many connections of a kind ask for, where each may have so many descriptors.
+    func processesNeeded(_ kind: CrowdKind) -> Int {
+        // Those of one port are not dealt out quite evenly.
+        let needed = connections * kind.descriptors * 21 / 20 + 500
+        return (needed + raiseDescriptorLimit() - 1) / raiseDescriptorLimit()
+    }
+
+    /// This with as many connections as the processes may have, which say as much in a second as all would have said.
+    func fitting(_ kind: CrowdKind) -> HostilePlan {
+        guard processes > 0, processesNeeded(kind) > processes else { return self }
+        var plan = self
+        let room = processes * raiseDescriptorLimit() - 500
+        plan.connections = processes == 1 ? room / kind.descriptors : room * 20 / 21 / kind.descriptors
+        plan.pace = pace * UInt64(plan.connections) / UInt64(connections)
+        return plan
+    }
 }
 
 private func runHostile(_ arguments: Arguments) throws -> Int32 {

@@ -22,17 +22,30 @@ struct HostileStay {
         self.target = target
     }
 
-    /// A quantile of the others' latencies, round by round: 0 the median, 2 p99.
+    /// A quantile of the others' latencies, round by round: 0 the median, 2 p99. Of each round it is that of its middle
+    /// second: a core that the host takes away spoils one second, and not the round.
     func quantile(_ index: Int, _ windows: [HostileWindow]) -> Sample {
-        Sample(values: windows.map { $0.load.quantiles[index] })
+        Sample(values: windows.map { window in Sample(values: window.load.map { $0.quantiles[index] }).median })
     }
 
-    /// By how many percent p99 of the others rose.
-    var rises: Sample { Sample(values: quantile(2, beside).over(quantile(2, alone)).values.map { ($0 - 1) * 100 }) }
+    /// By how many percent p99 of the others rose, round by round.
+    var rises: Sample { Self.percent(quantile(2, beside).over(quantile(2, alone))) }
+    /// By how many percent it rose where nothing had changed: the others alone, after the others alone a round before.
+    var noise: Sample {
+        Self.percent(Sample(values: Array(quantile(2, alone).values.dropFirst())).over(quantile(2, alone)))
+    }
 
-    /// Errors of the others.
-    var errors: Int { (alone + beside).reduce(0) { $0 + $1.load.errors.total } }
-    var requests: Int { (alone + beside).reduce(0) { $0 + $1.load.requests } }
+    private static func percent(_ ratios: Sample) -> Sample { Sample(values: ratios.values.map { ($0 - 1) * 100 }) }
+
+    /// All seconds of the others.
+    private var seconds: [LoadResult] { (alone + beside).flatMap(\.load) }
+    /// Errors of the others, and their requests.
+    var errors: Int { seconds.reduce(0) { $0 + $1.errors.total } }
+    var requests: Int { seconds.reduce(0) { $0 + $1.requests } }
+    /// The errors by name.
+    var errorText: String {
+        errors == 0 ? "none" : seconds.map(\.errors).filter { $0.total > 0 }.map(\.text).joined(separator: "; ")
+    }
 }
 
 /// The figures of one crowd.
@@ -46,7 +59,7 @@ struct HostileFigures {
     var stayed = 0
 
     init(_ plan: HostilePlan, _ kind: CrowdKind) {
-        self.plan = plan
+        self.plan = plan.fitting(kind)
         self.kind = kind
     }
 
@@ -87,13 +100,15 @@ struct HostileFigures {
         func perSecond(_ what: (CrowdTally) -> Int) -> String {
             grouped(Int(Sample(values: stay.beside.map { Double(what($0.crowd)) / $0.seconds }).median))
         }
-        let rises = stay.rises.values.map { "\(fixed($0, 0)) %" }.joined(separator: ", ")
+        func list(_ percents: Sample) -> String {
+            percents.values.map { "\($0 < 0 ? "" : "+")\(fixed($0, 0))" }.joined(separator: " ")
+        }
         let here = Int(Sample(values: stay.beside.map { Double($0.crowd.here) }).median)
-        let wrong = (stay.alone + stay.beside).filter { $0.load.errors.total > 0 }.map(\.load.errors.text)
         return """
               \(stay.stage.rawValue.padded(to: 5))  [\(isGood(stay) ? "ok" : "MISSED")]
-                others   p99 \(time(2, stay.alone)) alone, \(time(2, stay.beside)) beside them: \(fixed(stay.rises.median, 1)) % more (rounds: \(rises))
-                         p50 \(time(0, stay.alone)) alone, \(time(0, stay.beside)) beside them; errors: \(stay.errors == 0 ? "none" : wrong.joined(separator: "; ")) of \(grouped(stay.requests)) requests
+                others   p99 \(time(2, stay.alone)) alone, \(time(2, stay.beside)) beside them: \(fixed(stay.rises.median, 1)) % more
+                         round by round \(list(stay.rises)) %; alone against alone \(list(stay.noise)) %
+                         p50 \(time(0, stay.alone)) alone, \(time(0, stay.beside)) beside them; errors: \(stay.errorText) of \(grouped(stay.requests)) requests
                 proxy    \(share(stay.alone)) of a core alone, \(share(stay.beside)) beside them; \(grouped(stay.descriptors)) descriptors at most
                 crowd    \(grouped(here)) there, \(perSecond { $0.bytes }) bytes and \(perSecond { $0.closed }) of them thrown out each second
                 memory   \(mebibytes(stay.memoryBefore)) before, \(mebibytes(stay.memoryPeak)) at most, \(mebibytes(stay.memoryAfter)) afterwards; budget \(mebibytes(plan.memory)); TCP in the kernel, both ends: \(mebibytes(stay.tcpMemory))

@@ -5,8 +5,8 @@ import ProxyCore
 
 /// What was measured in one window of time.
 struct HostileWindow {
-    /// The others.
-    var load: LoadResult
+    /// The others, second by second.
+    var load: [LoadResult]
     /// Share of a core that the proxy used.
     var cpu: Double
     /// What the crowd did in that time: connections that were there at its end, closed, bytes.
@@ -30,7 +30,7 @@ final class HostileRun {
     private var children: [Child] = []
 
     init(_ plan: HostilePlan, _ kind: CrowdKind, of name: String, _ folder: TemporaryFolder) throws {
-        self.plan = plan
+        self.plan = plan.fitting(kind)
         self.kind = kind
         self.name = name
         self.folder = folder
@@ -47,6 +47,7 @@ final class HostileRun {
     /// Does it.
     func run(_ progress: inout Progress) throws -> HostileFigures {
         try writeCertificate()
+        if let otherCore { try pin(to: otherCore) }
         var figures = HostileFigures(plan, kind)
         let backend = try startBackend()
         var crowdBackends: [UInt16] = []
@@ -83,6 +84,8 @@ final class HostileRun {
             progress.show("\(title), round \(round) of \(plan.rounds): the crowd comes", isStep: false)
             try order(.come, crowds, untilThey: "all have come", within: 60)
             progress.show("\(title), round \(round) of \(plan.rounds): the others beside it")
+            // What its coming costs is no part of what it costs to have it here.
+            if stage == .held { pause(milliseconds: 1500) }
             stay.beside.append(try window(target, crowds))
             stay.descriptors = max(stay.descriptors, target.descriptors)
             stay.tcpMemory = max(stay.tcpMemory, Self.tcpMemory() - tcpBefore)
@@ -119,7 +122,7 @@ final class HostileRun {
         // What the crowd's backends cannot get rid of would be the machine's memory, and is nobody's figure.
         let backend = try Child(
             "backend", ownExecutable(), ["backend"] + (isIdle ? ["--send-buffer", "32KiB"] : []), cpu: otherCore,
-            folder: folder, isIdle: isIdle)
+            folder: folder, priority: isIdle ? .idle : .realTime)
         children.append(backend)
         try await_(["listening"], of: [backend], count: 1, within: 20)
         let digits = backend.output.split(separator: ":").last?.prefix { $0.isNumber } ?? ""
@@ -137,7 +140,7 @@ final class HostileRun {
                     "crowd", "--kind", kind.rawValue, "--connections", "\(size)", "--port", "\(port)",
                     "--pace", "\(max(1, plan.pace / 1_000_000))ms", "--arrivals", "\(max(1, plan.arrivals / count))",
                     "--number", "\(number)",
-                ], cpu: otherCore, folder: folder, isIdle: true)
+                ], cpu: otherCore, folder: folder, priority: .idle)
         }
     }
 
@@ -156,22 +159,33 @@ final class HostileRun {
 
     /// Load by well-behaved clients, and what it cost.
     private func window(_ target: HostileTarget, _ crowds: [Child]) throws -> HostileWindow {
-        var load = LoadPlan(
+        // Others have machines of their own: neither the crowd nor the kernel on its behalf may keep them from theirs.
+        let awake = try AwakeCores([proxyCore, otherCore].compactMap(\.self))
+        Priority.realTime.take()
+        defer {
+            Priority.normal.take()
+            withExtendedLifetime(awake) {}
+        }
+        var plan = LoadPlan(
             targets: [LoadTarget(address: loopback(target.port), authority: "a.test", path: "/bytes/1000")])
-        load.connections = 16
-        load.pace = .open(rate: plan.rate)
-        load.expectedBytes = 1000
-        var generator = try LoadGenerator(load)
+        plan.connections = 16
+        plan.pace = .open(rate: self.plan.rate)
+        plan.expectedBytes = 1000
+        var generator = try LoadGenerator(plan)
         try generator.open()
         try generator.run(.after(1_000_000_000))
-        generator.reset()
         let (began, cpu, tally) = (monotonicNow(), target.cpu(), self.tally(crowds))
-        try generator.run(.after(plan.duration))
+        var load: [LoadResult] = []
+        for _ in 0..<max(1, self.plan.duration / 1_000_000_000) {
+            generator.reset()
+            try generator.run(.after(1_000_000_000))
+            load.append(LoadResult(generator, ownCPU: 0))
+        }
         let seconds = Double(monotonicNow() - began) / 1e9
         let (used, now) = (target.cpu() - cpu, self.tally(crowds))
         try check(crowds)
         return HostileWindow(
-            load: LoadResult(generator, ownCPU: 0), cpu: Double(used) / 1e9 / seconds, crowd: now - tally,
+            load: load, cpu: Double(used) / 1e9 / seconds, crowd: now - tally,
             seconds: seconds)
     }
 

@@ -37,10 +37,7 @@ final class HostileTarget {
         let site = Site(
             port: port, securePort: securePort, backend: backend, crowdBackends: crowdBackends, folder: folder,
             stage: stage)
-        // Those of one port are not dealt out quite evenly.
-        let needed = plan.connections * kind.descriptors * 21 / 20 + 500
-        let processes =
-            plan.processes > 0 ? plan.processes : (needed + raiseDescriptorLimit() - 1) / raiseDescriptorLimit()
+        let processes = plan.processes > 0 ? plan.processes : plan.processesNeeded(kind)
         var children: [Child] = []
         switch name {
         case "nginx":

@@ -14,17 +14,17 @@ final class Child {
     let outputPath: String
     private var status: Int32?
 
-    /// Starts `program`, on core `cpu` if given, and only when nobody else wants that where `isIdle`; standard output and
-    /// error go to a file in `folder`, or to `outputPath`.
+    /// Starts `program`, on core `cpu` if given, with `priority` if that is not ours; standard output and error go to a
+    /// file in `folder`, or to `outputPath`.
     init(
         _ name: String, _ program: String, _ arguments: [String], cpu: Int?, folder: TemporaryFolder,
-        outputPath: String? = nil, isIdle: Bool = false
+        outputPath: String? = nil, priority: Priority? = nil
     ) throws {
         self.name = name
         self.outputPath = outputPath ?? "\(folder.path)/\(name).\(monotonicNow() % 1_000_000_000).out"
         var words = [ownExecutable(), "launch", "--parent", "\(getpid())"]
         if let cpu { words += ["--cpu", "\(cpu)"] }
-        if isIdle { words.append("--idle") }
+        if let priority { words += ["--priority", priority.rawValue] }
         words += ["--", program] + arguments
         pid = try Self.spawn(words, outputPath: self.outputPath)
     }
@@ -102,13 +102,13 @@ func launchCommand() -> Command {
     Command(
         name: "launch", summary: "",
         help: """
-            usage: hdproxy-bench launch --parent PID [--cpu N] [--idle] -- PROGRAM [ARGUMENT …]
+            usage: hdproxy-bench launch --parent PID [--cpu N] [--priority NAME] -- PROGRAM [ARGUMENT …]
 
             For the harness itself: becomes PROGRAM, pinned to a core, which gets SIGTERM when PID ends.
             """,
         options: [
             OptionSpec("--parent", "PID", "who starts it"), OptionSpec("--cpu", "N", "the core to stay on"),
-            OptionSpec("--idle", nil, "run only when nobody else wants the core"),
+            OptionSpec("--priority", "NAME", "idle, normal, real-time"),
         ],
         isListed: false
     ) { arguments in
@@ -118,7 +118,11 @@ func launchCommand() -> Command {
         // Who ended before that call sends no signal any more.
         guard parent == 0 || getppid() == pid_t(parent) else { throw Failure("the parent is gone") }
         if arguments.has("--cpu") { try pin(to: try arguments.number("--cpu", 0, in: 0...1023)) }
-        if arguments.has("--idle") { beIdle() }
+        if let name = arguments.text("--priority") {
+            guard let priority = Priority(rawValue: name) else { throw UsageError("--priority \(name)?") }
+            // Where it is not allowed the child does without.
+            priority.take()
+        }
         let code = unsafe withArgumentVector(arguments.rest) { vector in
             // Safety: the vector lives until the program takes over.
             unsafe execvp(program, vector)

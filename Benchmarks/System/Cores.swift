@@ -21,13 +21,29 @@ func pin(to core: Int) throws {
     guard result == 0 else { throw SystemFailure("pinning to core \(core)") }
 }
 
-/// From now on this process runs only when nobody else wants its core.
-func beIdle() {
-    var parameter = sched_param()
-    // SCHED_IDLE (sched(7)), which Glibc does not show to Swift.
-    let idle: Int32 = 5
-    // Safety: the kernel reads the parameter.
-    _ = unsafe sched_setscheduler(0, idle, &parameter)
+/// What a process may claim of its core.
+enum Priority: String {
+    /// What nobody else wants.
+    case idle
+    /// As others, by its niceness.
+    case normal
+    /// Before all that is not real-time, the kernel's own threads too: as if it had the core for itself.
+    case realTime = "real-time"
+
+    /// From now on the thread that asks for it, and whatever it starts, has it. Whether that is allowed.
+    @discardableResult func take() -> Bool {
+        var parameter = sched_param()
+        parameter.sched_priority = self == .realTime ? 10 : 0
+        // SCHED_FIFO, SCHED_OTHER and SCHED_IDLE (sched(7)), not all of which Glibc shows to Swift.
+        let policy: Int32 =
+            switch self {
+            case .realTime: 1
+            case .normal: 0
+            case .idle: 5
+            }
+        // Safety: the kernel reads the parameter.
+        return unsafe sched_setscheduler(0, policy, &parameter) == 0
+    }
 }
 
 /// From now on this process, and all that it starts, comes before what else the machine does. Whether that is allowed.

@@ -8,28 +8,55 @@ import Testing
 
 @Suite("Hostile surroundings")
 struct HostileSurroundingsTests {
-    @Test("a log that nobody reads slows no request, and what did not fit is counted")
-    func log() async throws {
-        try await onThread {
-            let ports = try (0..<2).map { _ in try freePort() }
-            let folder = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString)")
+    /// A proxy that redirects and writes its log into a named pipe.
+    private final class PipedLog {
+        let ports: [UInt16]
+        private let folder = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString)")
+        private var started: ProxyProcess?
+
+        init() throws {
+            ports = try (0..<2).map { _ in try freePort() }
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            defer { try? FileManager.default.removeItem(at: folder) }
-            let fifo = folder.appending(path: "log").path
             // Safety: a NUL-terminated copy of the path.
-            try #require(unsafe mkfifo(fifo, 0o600) == 0)
-            // Held open, so that it can be opened for writing, and never read.
-            let reader = unsafe open(fifo, O_RDWR | O_NONBLOCK)
-            defer { close(reader) }
-            let proxy = try ProxyProcess(
+            try #require(unsafe mkfifo(path, 0o600) == 0)
+        }
+
+        deinit { try? FileManager.default.removeItem(at: folder) }
+
+        private var path: String { folder.appending(path: "log").path }
+
+        /// An end of the pipe, opened as `mode` says; the caller closes it.
+        func open(_ mode: Int32) -> Int32 { Glibc.open(path, mode | O_NONBLOCK) }
+
+        /// The proxy, which listens: the first port is for clients, the second one the admin listener's.
+        func start(_ more: String = "") throws -> ProxyProcess {
+            try ProxyProcess(
                 configuration: configuration(
                     listeners: [ports[0]], services: [:],
                     routes: ["{ host: \"a.test\", redirect: { to: \"https://b.test\" } }"],
-                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" }, drain: { timeout: \"1s\" },"
-                ).replacing("access: false", with: "access: true, file: \"\(fifo)\""), awaiting: [ports[0]])
+                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" }, \(more)"
+                ).replacing("access: false", with: "access: true, file: \"\(path)\""), awaiting: ports)
+        }
+
+        /// Lines that were lost, as the metrics say.
+        func lost() throws -> Int {
+            let metrics = try runTool(["curl", "-sS", "http://127.0.0.1:\(ports[1])/metrics"]).output
+            let line = metrics.split(separator: "\n").first { $0.hasPrefix("hdproxy_log_dropped_total ") }
+            return line.flatMap { Int($0.split(separator: " ")[1]) } ?? 0
+        }
+    }
+
+    @Test("a log that nobody reads slows no request, and what did not fit is counted")
+    func log() async throws {
+        try await onThread {
+            let log = try PipedLog()
+            // Held open, so that it can be opened for writing, and never read.
+            let reader = log.open(O_RDWR)
+            defer { close(reader) }
+            let proxy = try log.start("drain: { timeout: \"1s\" },")
             // Each line is longer than a kibibyte: four mebibytes wait, and then some.
             let path = "/" + String(repeating: "x", count: 1000)
-            let client = try Peer(connectedTo: ports[0])
+            let client = try Peer(connectedTo: log.ports[0])
             let batch = String(repeating: request(path, host: "a.test"), count: 50)
             var slowest = Duration.zero
             for _ in 0..<120 {
@@ -39,9 +66,7 @@ struct HostileSurroundingsTests {
                 slowest = max(slowest, begin.duration(to: .now))
             }
             #expect(slowest < .seconds(5), "\(slowest) for fifty requests")
-            let metrics = try runTool(["curl", "-sS", "http://127.0.0.1:\(ports[1])/metrics"]).output
-            let dropped = metrics.split(separator: "\n").first { $0.hasPrefix("hdproxy_log_dropped_total ") }
-            #expect(dropped.flatMap { Int($0.split(separator: " ")[1]) } ?? 0 > 0, "\(dropped ?? "")")
+            #expect(try log.lost() > 0)
             #expect(proxy.exitStatus() == nil)
             // Nor does leaving wait for it.
             proxy.signal(SIGTERM)
@@ -52,22 +77,11 @@ struct HostileSurroundingsTests {
     @Test("a log whose reader goes loses lines, which are counted, and nothing else; another reader gets the next ones")
     func reader() async throws {
         try await onThread {
-            let ports = try (0..<2).map { _ in try freePort() }
-            let folder = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString)")
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            defer { try? FileManager.default.removeItem(at: folder) }
-            let fifo = folder.appending(path: "log").path
-            // Safety: a NUL-terminated copy of the path.
-            try #require(unsafe mkfifo(fifo, 0o600) == 0)
-            let first = unsafe open(fifo, O_RDONLY | O_NONBLOCK)
-            let proxy = try ProxyProcess(
-                configuration: configuration(
-                    listeners: [ports[0]], services: [:],
-                    routes: ["{ host: \"a.test\", redirect: { to: \"https://b.test\" } }"],
-                    more: "admin: { address: \"127.0.0.1:\(ports[1])\", socket: \"\" },"
-                ).replacing("access: false", with: "access: true, file: \"\(fifo)\""), awaiting: [ports[0], ports[1]])
+            let log = try PipedLog()
+            let first = log.open(O_RDONLY)
+            let proxy = try log.start()
             func ask(_ path: String) throws {
-                let client = try Peer(connectedTo: ports[0])
+                let client = try Peer(connectedTo: log.ports[0])
                 client.says(request(path, host: "a.test", fields: "Connection: close\r\n"))
                 #expect(try client.hearsAnswer().head.status == 308)
             }
@@ -89,15 +103,10 @@ struct HostileSurroundingsTests {
             #expect(read(first, until: "/first").contains("\"target\":\"/first\""))
             close(first)
             try ask("/lost")
-            func lost() throws -> Int {
-                let metrics = try runTool(["curl", "-sS", "http://127.0.0.1:\(ports[1])/metrics"]).output
-                let line = metrics.split(separator: "\n").first { $0.hasPrefix("hdproxy_log_dropped_total ") }
-                return line.flatMap { Int($0.split(separator: " ")[1]) } ?? 0
-            }
             let deadline = Deadline.after(.seconds(10))
-            while try lost() == 0, deadline > .now { usleep(10_000) }  // A counter has to be asked.
-            #expect(try lost() == 1)
-            let second = unsafe open(fifo, O_RDONLY | O_NONBLOCK)
+            while try log.lost() == 0, deadline > .now { usleep(10_000) }  // A counter has to be asked.
+            #expect(try log.lost() == 1)
+            let second = log.open(O_RDONLY)
             defer { close(second) }
             try ask("/second")
             let heard = read(second, until: "/second")

@@ -45,15 +45,17 @@ extension Connections {
     /// Whether they take as much as they may.
     @inline(__always) var isShortOfMemory: Bool { memoryMax > 0 && memoryInUse >= memoryMax }
 
-    /// Frees memory. Whether there is enough now.
+    /// Frees memory. Whether there is enough now for a request, or enough was freed for it.
     mutating func relieve() -> Bool {
         buffers.trim()
+        let before = memoryInUse
         // Each of them holds a buffer or two; more than a few are not looked for in one go.
         for _ in 0..<Self.reliefMax {
             if !isShortOfMemory { return true }
-            if !closeSlowest(), !closeOldestNewcomer() { return false }
+            if !closeSlowest(), !closePatientNewcomer() { break }
         }
-        return !isShortOfMemory
+        // What many took at once is not given back for one request; but each gives back more than it may come to take.
+        return !isShortOfMemory || before &- memoryInUse > Self.bytesPerReader
     }
 
     private static var reliefMax: Int { 16 }
@@ -106,6 +108,17 @@ extension Connections {
             return true
         }
         return false
+    }
+
+    /// Closes a newcomer that has been silent for longer than one needs that means to say something: they take little, and
+    /// whoever comes into a crowd must have time to speak. Whether there was one.
+    private mutating func closePatientNewcomer() -> Bool {
+        guard let c = oldestNewcomer else { return false }
+        let longest = clients[c].phase == .handshake ? times.handshake : times.requestHeader
+        let left = clientTimers.deadline(c) - now
+        guard left.nanoseconds <= longest.nanoseconds &- Self.slowReaderTime else { return false }
+        closeClient(c)
+        return true
     }
 
     /// Whether a client has kept us waiting for longer than others do.

@@ -5,8 +5,11 @@
 extension Connections {
     /// How often it is looked at whether one of them has said something.
     private static var waitingRoomTime: Instant.Span { .milliseconds(10) }
-    /// How many of them are served in one turn.
-    private static var waitingRoomShare: Int { 8 }
+    /// The same after a look that found somebody: what many say between two looks is not left to become one long piece of
+    /// work, which would keep waiting whoever shares the core with us.
+    private static var waitingRoomTimeWhenBusy: Instant.Span { .milliseconds(1) }
+    /// How many of them are served in one turn. Others wait for these, so it is a small part of what a request takes.
+    private static var waitingRoomShare: Int { 2 }
 
     /// Serves some of those in the waiting room, if it is time.
     mutating func serveWaitingRoom() {
@@ -18,7 +21,12 @@ extension Connections {
             // Whoever goes on as others do is one of the others again.
             if clients.contains(token.slot), !isTrickling(token.slot.index) { unpark(token.slot.index) }
         }
-        waitingRoomDue = count == Self.waitingRoomShare ? now : now + Self.waitingRoomTime
+        waitingRoomDue =
+            switch count {
+            case 0: now + Self.waitingRoomTime
+            case Self.waitingRoomShare: now
+            default: now + Self.waitingRoomTimeWhenBusy
+            }
     }
 
     /// Sends a client to the waiting room, if it has kept us waiting for long and it is its bytes that we wait for.

@@ -50,6 +50,9 @@ extension Connections {
         if clients[c].isNewcomer { newcomers.remove(c, clients) } else { regulars.remove(c, clients) }
     }
 
+    /// The newcomer that was silent longest.
+    var oldestNewcomer: Int32? { oldestSilent(of: newcomers) }
+
     /// Closes the newcomer that was silent longest. Whether there was one.
     mutating func closeOldestNewcomer() -> Bool { closeOldest(of: newcomers) }
 

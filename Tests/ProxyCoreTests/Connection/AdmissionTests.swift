@@ -109,14 +109,10 @@ import Testing
                 peer.write(piece)
                 rig.turn()
             }
-            rig.turn()
-            let upstream = try #require(server.accept())
-            rig.turn()
-            let heard = try #require(upstream.read())
+            let conversation = try rig.heard(from: peer, by: server)
+            let heard = conversation.request
             #expect(heard.contains("\r\nX-Forwarded-For: 203.0.113.9\r\n"), "\(heard)")
-            upstream.write(okResponse)
-            rig.turn()
-            #expect(peer.read()?.hasPrefix("HTTP/1.1 200 ") == true)
+            rig.answer(conversation)
             let logged = rig.logged()
             #expect(logged.contains("\"client\":\"203.0.113.9\",\"peer\":\"203.0.113.9\""))
         }
@@ -127,11 +123,8 @@ import Testing
         var rig = try Rig(try snapshot(server, trusted: ["127.0.0.1"]))
         let peer = try rig.client(needsProxyHeader: true)
         peer.write("PROXY UNKNOWN\r\n" + getRequest)
-        rig.turn()
-        rig.turn()
-        let upstream = try #require(server.accept())
-        rig.turn()
-        #expect(upstream.read()?.contains("\r\nX-Forwarded-For: 127.0.0.1\r\n") == true)
+        let heard = try rig.heard(from: peer, by: server).request
+        #expect(heard.contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"), "\(heard)")
     }
 
     @Test func whatIsNoHeaderEndsTheConnectionUnheard() throws {
@@ -204,15 +197,11 @@ import Testing
         func kept(_ rig: inout Rig) -> Int { rig.connections.givenIDs.count }
         let asked = "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: abc\r\n\r\n"
         // Answered by the upstream; answered by us.
-        let client = try rig.client()
-        client.write(asked)
-        rig.turn()
-        rig.turn()
-        let upstream = try #require(server.accept())
-        rig.turn()
+        let conversation = try rig.exchange(with: server, asking: asked)
+        let client = conversation.client
         let during = kept(&rig)
-        #expect(during == 1 && upstream.read()?.contains("X-Request-Id: abc\r\n") == true)
-        upstream.write(okResponse)
+        #expect(during == 1 && conversation.request.contains("X-Request-Id: abc\r\n"))
+        conversation.upstream.write(okResponse)
         rig.turn()
         let after = kept(&rig)
         #expect(after == 0 && client.read()?.contains("X-Request-Id: abc\r\n") == true)
@@ -226,9 +215,9 @@ import Testing
         rig.turn()
         rig.turn()
         let waiting = kept(&rig)
-        upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        conversation.upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
         rig.turn()
-        upstream.end()
+        conversation.upstream.end()
         rig.turn()
         rig.turn()
         let left = kept(&rig)

@@ -6,16 +6,14 @@ import Testing
 @Suite struct FarewellTests {
     /// A WebSocket through a worker's connections.
     private func open(_ rig: inout Rig, _ server: PeerServer) throws -> (client: Peer, upstream: Peer) {
-        let client = try rig.client()
-        client.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n")
+        let opening = try rig.exchange(
+            with: server, asking: "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n")
+        #expect(opening.request.contains("WebSocket"))
+        opening.upstream.write(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
         rig.turn()
-        rig.turn()
-        let upstream = try #require(server.accept())
-        #expect(upstream.read()?.contains("WebSocket") == true)
-        upstream.write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
-        rig.turn()
-        #expect(client.read()?.hasPrefix("HTTP/1.1 101 ") == true)
-        return (client, upstream)
+        #expect(opening.client.read()?.hasPrefix("HTTP/1.1 101 ") == true)
+        return (opening.client, opening.upstream)
     }
 
     @Test func connectionsToEndpointsAreUsedAgainWhileWeDrain() throws {

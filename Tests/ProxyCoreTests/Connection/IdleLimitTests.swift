@@ -43,16 +43,10 @@ import Testing
 
     /// One request, so that its connection is idle afterwards; the endpoint's end of it.
     private func serve(_ rig: inout Rig, _ server: PeerServer) throws -> Peer {
-        let client = try rig.client()
-        client.write(getRequest)
-        rig.turn()
-        rig.turn()
-        let peer = try #require(server.accept())
-        #expect(peer.read()?.hasPrefix("GET / ") == true)
-        peer.write(okResponse)
-        rig.turn()
-        #expect(client.read()?.hasSuffix("ok") == true && rig.connections.idleUpstreamCount == 1)
-        return peer
+        let exchange = try rig.exchange(with: server)
+        rig.answer(exchange)
+        #expect(rig.connections.idleUpstreamCount == 1)
+        return exchange.upstream
     }
 
     @Test func oneConnectionIsKeptToSeeItsEnd() throws {

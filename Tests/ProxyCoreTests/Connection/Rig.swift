@@ -132,6 +132,38 @@ struct Rig: ~Copyable {
         return peer
     }
 
+    /// A client asks, and an endpoint hears it on a connection of its own.
+    mutating func exchange(with server: PeerServer, asking request: String = getRequest) throws -> Conversation {
+        let client = try client()
+        client.write(request)
+        return try heard(from: client, by: server)
+    }
+
+    /// What a client has just asked on its way to an endpoint, which it comes to on a new connection.
+    mutating func heard(from client: Peer, by server: PeerServer) throws -> Conversation {
+        turn()
+        turn()
+        let upstream = try #require(server.accept())
+        turn()
+        return Conversation(client: client, upstream: upstream, request: upstream.read() ?? "")
+    }
+
+    /// The rest of it: the answer comes, and its client has it.
+    mutating func answer(_ conversation: Conversation) {
+        conversation.upstream.write(okResponse)
+        turn()
+        #expect(conversation.client.read()?.hasPrefix("HTTP/1.1 200 ") == true)
+    }
+
+    /// A client that takes nothing of an answer of 64 MiB, of which as much has come as anybody takes.
+    mutating func stuckReader(of server: PeerServer) throws -> Conversation {
+        let conversation = try exchange(with: server)
+        conversation.upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n")
+        var stream = Stream()
+        for _ in 0..<100 { if !stream.flow(to: conversation.upstream, &self) { break } }
+        return conversation
+    }
+
     /// Lets time pass, and what is due with it.
     mutating func pass(_ milliseconds: Int64) {
         now = now + .milliseconds(milliseconds)
@@ -165,6 +197,30 @@ struct Rig: ~Copyable {
     mutating func logged() -> String {
         connections.log.flush()
         return log.text
+    }
+}
+
+/// A request that is under way: both ends of what is between them.
+struct Conversation {
+    let client: Peer
+    let upstream: Peer
+    /// What the upstream heard.
+    let request: String
+}
+
+/// A body that has no end.
+struct Stream: ~Copyable {
+    private var piece = ByteBuffer(capacity: 1 << 18)
+
+    init() { while piece.writableCount > 0 { piece.append(UInt8(ascii: "x")) } }
+
+    /// Lets a peer say as much as is taken, and the rig take a turn. Whether something was taken.
+    mutating func flow(to peer: Peer, _ rig: inout Rig) -> Bool {
+        piece.rewind()
+        let transfer = peer.fill(&piece)
+        rig.turn()
+        if case .bytes = transfer { return true }
+        return false
     }
 }
 
