@@ -28,8 +28,8 @@ func hostileCommand() -> Command {
             may not have enough descriptors (ulimit -n), several hdproxy share the port, the budget and the core, and get in
             each other's way there, so that p99 says little. --processes 1 takes as many connections as one process may have,
             and lets them say as much in a second as all of them would have said. With --strict exit status 1 when hdproxy
-            misses a target: p99 of the others 20 % worse at most and none of them failed, memory within the budget, everybody
-            gone in twice the longest wait.
+            misses a target: none of the others failed, memory within the budget, in `held` p99 of the others 20 % worse at
+            most, after `siege` everybody gone in twice the longest wait.
             """,
         options: [
             OptionSpec("--kind", "LIST", "head, body, reader, handshake (all of them)"),

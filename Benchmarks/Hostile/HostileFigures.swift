@@ -70,7 +70,9 @@ struct HostileFigures {
     private var isGoneInTime: Bool { stayed == 0 && gone <= longest + 5_000_000_000 }
 
     private func isGood(_ stay: HostileStay) -> Bool {
-        stay.rises.median < 20 && stay.errors == 0 && stay.memoryPeak <= plan.memory && stay.isAlive
+        // Those who come and go are a load, as any that comes and goes; it is to be seen, and not to be free.
+        (stay.rises.median < 20 || stay.stage == .siege) && stay.errors == 0 && stay.memoryPeak <= plan.memory
+            && stay.isAlive
     }
 
     /// Whether all targets were met.

@@ -32,9 +32,9 @@ extension Connections {
     /// What it takes besides while a handshake goes on: buffers for records both ways, and for messages.
     private static var bytesPerHandshake: Int { 32 * 1024 }
 
-    /// What a client that does not read keeps in the kernel: what it was not sent, and what that lies in. It counts in a
-    /// cgroup, too.
-    private static var bytesPerReader: Int { Socket.unsentMax &+ 32 * 1024 }
+    /// What a client that does not read keeps in the kernel: what it was not sent, which is twice the limit where a segment
+    /// is long, and what its endpoint has sent meanwhile. It counts in a cgroup, too.
+    private static var bytesPerReader: Int { 2 &* Socket.unsentMax &+ 96 * 1024 }
 
     /// Bytes of memory that connections take now.
     var memoryInUse: Int {

@@ -76,6 +76,9 @@ extension Pipe {
 extension Connections {
     /// From how many bytes to come a body is spliced.
     static var spliceMin: UInt64 { 64 * 1024 }
+    /// How much of an answer must have come before, which is more than the kernel takes for a client that does not read: a
+    /// pipe holds a lot, there are few, and they are for those who do.
+    static var spliceAfter: UInt64 { 256 * 1024 }
 
     /// Moves a piece of the response by splice; nil where it has to be copied.
     mutating func spliceResponse(_ c: Int32, _ budget: inout Int) -> Fill? {
@@ -85,7 +88,8 @@ extension Connections {
         let isUnderWay = clients[c].pipe >= 0
         if !isUnderWay {
             guard case .length = clients[c].responseBody.framing, clients[c].responseBody.remaining >= Self.spliceMin,
-                upstreams[u].secure.isNone, upstreams[u].input.isEmpty, upstreams[u].isReadable
+                clients[c].responseBody.byteCount >= Self.spliceAfter, upstreams[u].secure.isNone,
+                upstreams[u].input.isEmpty, upstreams[u].isReadable
             else { return nil }
             clients[c].pipe = pipes.take()
             if clients[c].pipe < 0 { return nil }

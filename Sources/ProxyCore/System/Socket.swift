@@ -48,9 +48,9 @@ public struct Socket: ~Copyable, Sendable {
         return socket
     }
 
-    /// Bytes that an accepted connection takes from us which it cannot send yet. One that reads as fast as a pipe is filled
-    /// never waits for more.
-    static let unsentMax = 128 * 1024
+    /// Bytes that an accepted connection takes from us which it cannot send yet, beside what is on its way: enough for it
+    /// to have something to send until we come again.
+    static let unsentMax = 32 * 1024
 
     /// A socket that has `address`, where `sharesPort` beside others of this user on the same port (SO_REUSEPORT), and
     /// does not listen yet: who connects goes to the others. `[::]` takes IPv4 too, any other IPv6 address does not.

@@ -242,6 +242,21 @@ import Testing
         #expect(isFreedLater && newcomers.contains { $0.read() == nil })
     }
 
+    @Test("a pipe is for those who read: not before a client has taken a part of its answer")
+    func pipesAreForReaders() throws {
+        let server = try PeerServer()
+        var rig = try Rig(snapshot(server))
+        let download = try rig.stuckReader(of: server)
+        let whenStuck = rig.connections.clients[0].pipe
+        var stream = Stream()
+        for _ in 0..<50 {
+            _ = download.client.take(1 << 18)
+            _ = stream.flow(to: download.upstream, &rig)
+        }
+        let whenRead = rig.connections.clients[0].pipe
+        #expect(whenStuck < 0 && whenRead >= 0)
+    }
+
     @Test func whatTheKernelHoldsForThoseWhoDoNotReadCounts() throws {
         let server = try PeerServer()
         var rig = try Rig(snapshot(server))
