@@ -26,7 +26,10 @@ struct HostileSurroundingsTests {
         private var path: String { folder.appending(path: "log").path }
 
         /// An end of the pipe, opened as `mode` says; the caller closes it.
-        func open(_ mode: Int32) -> Int32 { Glibc.open(path, mode | O_NONBLOCK) }
+        func open(_ mode: Int32) -> Int32 {
+            // Safety: a NUL-terminated copy of the path.
+            unsafe Glibc.open(path, mode | O_NONBLOCK)
+        }
 
         /// The proxy, which listens: the first port is for clients, the second one the admin listener's.
         func start(_ more: String = "") throws -> ProxyProcess {
