@@ -52,7 +52,7 @@ extension Connections {
         // Each of them holds a buffer or two; more than a few are not looked for in one go.
         for _ in 0..<Self.reliefMax {
             if !isShortOfMemory { return true }
-            if !closeSlowest(), !closePatientNewcomer() { break }
+            if !closeSlowest(), !closeSilentNewcomer() { break }
         }
         // What many took at once is not given back for one request; but each gives back more than it may come to take.
         return !isShortOfMemory || before &- memoryInUse > Self.bytesPerReader
@@ -67,6 +67,8 @@ extension Connections {
     /// The same for one that does not take its answer: it holds a hundred times what others hold, and whoever reads at all
     /// soon has this much patience again.
     private static var slowReaderTime: Int64 { 250_000_000 }
+    /// For how long a newcomer may be silent before it goes for want of memory: some round trips, over any distance.
+    private static var silentTime: Int64 { 250_000_000 }
     /// Clients that are looked at to find one that has.
     private static var slowLooksMax: Int { 32 }
 
@@ -112,24 +114,26 @@ extension Connections {
 
     /// Closes a newcomer that has been silent for longer than one needs that means to say something: they take little, and
     /// whoever comes into a crowd must have time to speak. Whether there was one.
-    private mutating func closePatientNewcomer() -> Bool {
+    private mutating func closeSilentNewcomer() -> Bool {
         guard let c = oldestNewcomer else { return false }
-        let longest = clients[c].phase == .handshake ? times.handshake : times.requestHeader
-        let left = clientTimers.deadline(c) - now
-        guard left.nanoseconds <= longest.nanoseconds &- Self.slowReaderTime else { return false }
+        let limit = clients[c].phase == .handshake ? times.handshake : times.requestHeader
+        guard hasWaited(c, limit, for: Self.silentTime) else { return false }
         closeClient(c)
         return true
+    }
+
+    /// Whether `time` nanoseconds of a client's time limit have passed, which its deadline stands for.
+    private func hasWaited(_ c: Int32, _ limit: Instant.Span, for time: Int64) -> Bool {
+        (clientTimers.deadline(c) - now).nanoseconds <= limit.nanoseconds &- time
     }
 
     /// Whether a client has kept us waiting for longer than others do.
     func keepsWaiting(_ c: Int32) -> Bool {
         switch clients[c].waiting {
         case .handshake:
-            let left = clientTimers.deadline(c) - now
-            return left.nanoseconds <= times.handshake.nanoseconds &- Self.slowTime
+            return hasWaited(c, times.handshake, for: Self.slowTime)
         case .head:
-            let left = clientTimers.deadline(c) - now
-            return left.nanoseconds <= times.requestHeader.nanoseconds &- Self.slowTime
+            return hasWaited(c, times.requestHeader, for: Self.slowTime)
         case .requestBody:
             return clients[c].sending.remaining(times.sending, now: now) <= times.sending.longest &- Self.slowTime
         case .clientReads:
